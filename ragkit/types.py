@@ -1,0 +1,229 @@
+"""What travels through ragkit, and the protocols of the machines that it travels through.
+
+    File → Document → Chunk → Entry → Hit
+
+Data is frozen. A protocol says all that its users may rely on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:  # floor 0 imports nothing third-party at run time
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector: TypeAlias = NDArray[np.float32]
+    """(d,) float32, unit length (or all zeros: a text without a known word)."""
+    Vectors: TypeAlias = NDArray[np.float32]
+    """(n, d) float32, each row a `Vector`."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that the walk found worth reading; nothing of its content is known yet."""
+
+    path: str
+    """POSIX, relative to the knowledge base's root; its identity in the index."""
+    location: str
+    """Where to open it: an absolute path of this machine."""
+    size: int
+    """Bytes."""
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A file or folder that stays out of the index, and the rule that decided."""
+
+    path: str
+    rule: str
+    """One word of: ignored, default, vcs, symlink, special, too-large, empty, binary, minified,
+    generated, unreadable, missing."""
+    detail: str = ""
+    """The rule's own words, such as `.gitignore:3: *.log` or `2.1 GB, limit 1 MB`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file's text, and what decides whether it must be indexed again."""
+
+    path: str
+    text: str
+    digest: str
+    """sha256 of the file's bytes, hex."""
+    language: str | None = None
+    """As in `ragkit.chunkers`: "python", "markdown", …; None for plain text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A run of text from one document: `text == document.text[start:end]`."""
+
+    path: str
+    index: int
+    """0-based position in its document."""
+    text: str
+    start: int
+    """Character offsets into the document's text, half-open."""
+    end: int
+    start_line: int
+    """Lines are 1-based and inclusive."""
+    end_line: int
+    context: str = ""
+    """Heading path or enclosing symbols (`Store > replace`): embedded and indexed with the text,
+    never shown as text."""
+
+    @property
+    def location(self) -> str:
+        """`path:start-end`, as editors and agents like it."""
+        return f"{self.path}:{self.start_line}-{self.end_line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A chunk with all that its strategies search it by, ready to be stored."""
+
+    chunk: Chunk
+    words: str | None = None
+    """Space-separated words for the lexical search, in order; None: not searched by words."""
+    key: bytes | None = None
+    """Hash of (model fingerprint, exact embedded text): equal keys have equal vectors."""
+    vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that answers a query; a higher score is better, whatever made it."""
+
+    chunk: Chunk
+    score: float
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Every score and rank given on the way: {"bm25": 7.1, "bm25.rank": 1, "rrf": 0.032, …}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a store remembers of one file, so that an unchanged one is not read again."""
+
+    path: str
+    digest: str
+    """sha256 of the bytes that were read; "" where nothing could be read."""
+    size: int
+    mtime_ns: int
+    language: str | None = None
+    outcome: Literal["indexed", "skipped", "failed"] = "indexed"
+    reason: str = ""
+    """Why it was skipped or failed: the rule, then the detail."""
+    indexed_at: float = 0.0
+    """Seconds since the epoch when this was written; set by the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What is in an index, counted in its store at this moment."""
+
+    documents: int
+    chunks: int
+    words: int
+    """Chunks that the lexical search knows; equal to `chunks` where there is one."""
+    vectors: int
+    """Chunks that have a vector; equal to `chunks` where vectors are made."""
+    embeddings: int
+    """Distinct embedded texts kept, those of deleted chunks included."""
+    size: int
+    """Bytes of the database on disk, its write-ahead log included."""
+
+
+Chunker: TypeAlias = Callable[[Document], list[Chunk]]
+"""A function without state: chunks in order; every character of the text is in some chunk."""
+
+if TYPE_CHECKING:
+    Known: TypeAlias = Callable[[Sequence[bytes]], Mapping[bytes, Vector]]
+    """Looks keys of embedded texts up: the vectors of those that are known."""
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors."""
+
+    @property
+    def name(self) -> str:
+        """As in the configuration: `embedded/static`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the vector of some text would."""
+
+    @property
+    def dimensions(self) -> int: ...
+
+    def embed(self, texts: Sequence[str], kind: Literal["document", "query"]) -> Vectors:
+        """(n, d) float32 of unit rows, in order. Thread-safe. Raises ModelError."""
+
+
+class Store(Protocol):
+    """What is remembered of one index. Writes come from one thread, reads from any."""
+
+    def records(self) -> dict[str, Record]:
+        """Every file that was looked at, by path."""
+
+    def replace(self, record: Record, entries: Sequence[Entry]) -> None:
+        """Put a file's entries in the place of all it had, in one transaction."""
+
+    def note(self, record: Record) -> None:
+        """Remember a file's new stamp or failure; its chunks stay as they are."""
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Forget files and their chunks, in one transaction."""
+
+    def known(self, keys: Sequence[bytes]) -> dict[bytes, Vector]:
+        """Vectors stored under these keys, also of chunks that are gone."""
+
+    def nearest(self, vector: Vector, limit: int) -> list[tuple[Chunk, float]]:
+        """Chunks by cosine in [-1, 1], best first; ties by (path, start)."""
+
+    def matching(
+        self, words: Sequence[str], limit: int, *, k1: float, b: float
+    ) -> list[tuple[Chunk, float]]:
+        """Chunks that hold any of the words, by BM25 (> 0), best first; ties by (path, start)."""
+
+    def chunks(self, path: str) -> list[Chunk]:
+        """A file's chunks in order; [] for an unknown path."""
+
+    def statistics(self) -> Statistics: ...
+
+    def close(self) -> None: ...
+
+
+class Strategy(Protocol):
+    """How to prepare chunks and how to search what was stored; holds no store."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its knowledge base; the key of its scores."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever `prepare` would make other entries of the same chunks."""
+
+    def prepare(self, entries: Sequence[Entry], known: Known) -> list[Entry]:
+        """The entries, in order, with what this strategy searches by. Raises ModelError."""
+
+    def search(self, store: Store, query: str, limit: int) -> list[Hit]:
+        """At most `limit` hits, best first; none for a query that has nothing to look for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One set of files, how to read and chunk them, and the strategies that share the chunks."""
+
+    name: str
+    store: Store
+    strategies: tuple[Strategy, ...]
+    find: Callable[[], Iterator[File | Skip]]
+    """Lists the files as they are on the disk now."""
+    read: Callable[[File], Document | Skip]
+    """Reads one; a Skip where its content rules it out. Raises ReadError."""
+    chunk: Chunker
