@@ -29,6 +29,8 @@ class Skipped:
 
     index: str
     skip: Skip
+    size: int = 0
+    """Bytes that were read to find out; 0 where its name or size said enough."""
 
 
 @dataclass(frozen=True, slots=True)

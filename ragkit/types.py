@@ -192,6 +192,9 @@ class Store(Protocol):
     def chunks(self, path: str) -> list[Chunk]:
         """A file's chunks in order; [] for an unknown path."""
 
+    def complete(self) -> None:
+        """All files have been walked: this index answers, and older ones of its name go."""
+
     def statistics(self) -> Statistics: ...
 
     def close(self) -> None: ...
@@ -207,6 +210,10 @@ class Strategy(Protocol):
     @property
     def fingerprint(self) -> str:
         """Changes whenever `prepare` would make other entries of the same chunks."""
+
+    @property
+    def limit(self) -> int:
+        """Candidates that it gives to fusion unless more are asked for."""
 
     def prepare(self, entries: Sequence[Entry], known: Known) -> list[Entry]:
         """The entries, in order, with what this strategy searches by. Raises ModelError."""

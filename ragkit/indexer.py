@@ -1,0 +1,292 @@
+"""The index walk: what is stale is read, prepared and replaced; what is gone is deleted.
+
+    find → stale, gone → read → chunk → prepare → replace, one transaction a file
+
+No step looks back, and every file is whole in the index, the old one or the new one, at any time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ragkit.errors import ReadError
+from ragkit.events import (
+    Failed,
+    Indexed,
+    Listener,
+    Removed,
+    Scanned,
+    Skipped,
+    Unchanged,
+    ignore,
+)
+from ragkit.types import Document, Entry, File, Index, Record, Skip, Store
+
+if TYPE_CHECKING:
+    from ragkit.types import Chunker, Known, Strategy, Vector
+
+BATCH_BYTES = 400_000
+"""Files are prepared together up to this size, so that small ones fill a model's batch."""
+
+AHEAD = 6
+"""Batches that may be under way or waiting to be stored: a bound on memory, not on speed."""
+
+SETTLED_NS = 2_000_000_000
+"""A file changed this shortly before it was read may change again within one tick of its clock:
+its stamp proves nothing, and the next walk reads it again (git calls such an entry racy)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What one walk did. Counts are files unless they say otherwise."""
+
+    index: str
+    found: int
+    indexed: int
+    unchanged: int
+    skipped: int
+    failed: int
+    removed: int
+    chunks: int
+    """Chunks written."""
+    embedded: int
+    """Chunks whose vector had to be computed."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What the folders hold, compared with what the store remembers."""
+
+    files: Mapping[str, File]
+    skips: tuple[Skip, ...]
+    stale: tuple[File, ...]
+    gone: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One file on its way into the store: a record, and entries unless its content is known."""
+
+    file: File
+    record: Record
+    entries: list[Entry] | None = None
+    embedded: int = 0
+
+
+def scan(index: Index) -> Scan:
+    """Compare the disk with the store, by size and time only."""
+    records = index.store.records()
+    files: dict[str, File] = {}
+    skips: list[Skip] = []
+    for item in index.find():
+        if isinstance(item, Skip):
+            skips.append(item)
+        else:
+            files[item.path] = item
+    stale = tuple(file for file in files.values() if is_stale(file, records.get(file.path)))
+    hidden = tuple(f"{skip.path.rstrip('/')}/" for skip in skips if skip.rule == "unreadable")
+    gone = tuple(
+        path
+        for path in records
+        # what lies in a folder that cannot be read at the moment is not gone
+        if path not in files and not f"{path}/".startswith(hidden)
+    )
+    return Scan(files, tuple(skips), stale, gone)
+
+
+def is_stale(file: File, record: Record | None) -> bool:
+    """Whether a file must be read again: by its stamp, never by its content."""
+    if record is None or record.outcome == "failed":
+        return True  # what failed is tried again: mending permissions leaves no stamp
+    if (record.size, record.mtime_ns) != (file.size, file.mtime_ns):
+        return True
+    return record.indexed_at * 1e9 - record.mtime_ns < SETTLED_NS
+
+
+def sync(
+    index: Index, listener: Listener = ignore, *, executor: Executor | None = None
+) -> Summary:
+    """Bring the index up to the disk. Files that fail are events; what they had stays.
+
+    Only the caller's thread writes. With an executor, batches are read, chunked and prepared by
+    it, a bounded number at a time; its workers must be able to reach the index's functions (for
+    processes: pickle them). Raises StoreError, ModelError; what was done until then is kept.
+    """
+    started = time.monotonic()
+    found = scan(index)
+    listener(
+        Scanned(
+            index.name,
+            found=len(found.files),
+            stale=len(found.stale),
+            stale_bytes=sum(file.size for file in found.stale),
+            gone=len(found.gone),
+        )
+    )
+    for skip in found.skips:
+        listener(Skipped(index.name, skip))
+    if found.gone:
+        index.store.delete(found.gone)
+        for path in found.gone:
+            listener(Removed(index.name, path))
+    outcomes = {"indexed": 0, "unchanged": 0, "skipped": 0, "failed": 0}
+    chunks = embedded = 0
+    for prepared in _prepare_all(index, found.stale, executor):
+        outcomes[_put(index, prepared, listener)] += 1
+        chunks += len(prepared.entries or ())
+        embedded += prepared.embedded
+    index.store.complete()
+    return Summary(
+        index.name,
+        found=len(found.files),
+        indexed=outcomes["indexed"],
+        unchanged=outcomes["unchanged"],
+        skipped=outcomes["skipped"] + len(found.skips),
+        failed=outcomes["failed"],
+        removed=len(found.gone),
+        chunks=chunks,
+        embedded=embedded,
+        seconds=time.monotonic() - started,
+    )
+
+
+def prepare(
+    files: Sequence[File],
+    digests: Mapping[str, str],
+    *,
+    read: Callable[[File], Document | Skip],
+    chunk: Chunker,
+    strategies: Sequence[Strategy],
+    known: Known,
+) -> list[Prepared]:
+    """Read files, chunk them and prepare all their chunks together, so that batches are full.
+
+    `digests` are those that the index holds: a file that still has its digest comes back without
+    entries. One that cannot be read comes back as failed.
+    """
+    prepared = [_read(file, digests.get(file.path), read) for file in files]
+    documents = [document for _, document in prepared if document]
+    entries = [Entry(piece) for document in documents for piece in chunk(document)]
+    missing: set[bytes] = set()
+
+    def look_up(keys: Sequence[bytes]) -> Mapping[bytes, Vector]:
+        have = known(keys)
+        missing.update(key for key in keys if key not in have)
+        return have
+
+    for strategy in strategies:
+        entries = strategy.prepare(entries, look_up)
+    by_path: dict[str, list[Entry]] = {document.path: [] for document in documents}
+    for entry in entries:
+        by_path[entry.chunk.path].append(entry)
+    return [
+        replace(
+            item,
+            entries=by_path[document.path],
+            embedded=sum(entry.key in missing for entry in by_path[document.path]),
+        )
+        if document
+        else item
+        for item, document in prepared
+    ]
+
+
+def _read(
+    file: File, digest: str | None, read: Callable[[File], Document | Skip]
+) -> tuple[Prepared, Document | None]:
+    """What a file's content says: index it (with its document), skip it, or it failed."""
+    record = Record(file.path, "", file.size, file.mtime_ns, indexed_at=time.time())
+    try:
+        document = read(file)
+    except ReadError as error:
+        reason = error.message.removeprefix(f"{file.path}: ")
+        return Prepared(file, replace(record, outcome="failed", reason=reason)), None
+    if isinstance(document, Skip):
+        reason = f"{document.rule}: {document.detail}" if document.detail else document.rule
+        return Prepared(file, replace(record, outcome="skipped", reason=reason), []), None
+    record = replace(record, digest=document.digest, language=document.language)
+    if document.digest == digest:
+        return Prepared(file, record), None
+    return Prepared(file, record), document
+
+
+def _put(index: Index, prepared: Prepared, listener: Listener) -> str:
+    """Store one prepared file and tell; what became of it."""
+    file, record, entries = prepared.file, prepared.record, prepared.entries
+    if record.outcome == "failed":
+        index.store.note(record)
+        listener(Failed(index.name, file.path, file.size, record.reason))
+        return "failed"
+    if entries is None:
+        index.store.note(record)
+        listener(Unchanged(index.name, file.path, file.size))
+        return "unchanged"
+    index.store.replace(record, entries)
+    if record.outcome == "skipped":
+        rule, _, detail = record.reason.partition(": ")
+        listener(Skipped(index.name, Skip(file.path, rule, detail), file.size))
+        return "skipped"
+    listener(Indexed(index.name, file.path, file.size, len(entries), prepared.embedded))
+    return "indexed"
+
+
+def _prepare_all(
+    index: Index, files: Sequence[File], executor: Executor | None
+) -> Iterator[Prepared]:
+    """Prepared files, in order; with an executor, batches run ahead of the caller."""
+    digests = _digests(index.store)
+    work = partial(
+        prepare,
+        read=index.read,
+        chunk=index.chunk,
+        strategies=index.strategies,
+        known=index.store.known,
+    )
+    batches = (
+        (batch, {file.path: digests[file.path] for file in batch if file.path in digests})
+        for batch in _batches(files)
+    )
+    if executor is None:
+        for batch in batches:
+            yield from work(*batch)
+        return
+    running: list[Future[list[Prepared]]] = []
+    try:
+        for batch in batches:
+            running.append(executor.submit(work, *batch))
+            if len(running) > AHEAD:
+                yield from running.pop(0).result()
+        while running:
+            yield from running.pop(0).result()
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def _digests(store: Store) -> dict[str, str]:
+    """Digests of the files whose chunks are in the index as they were read."""
+    return {
+        path: record.digest
+        for path, record in store.records().items()
+        if record.outcome == "indexed"
+    }
+
+
+def _batches(files: Iterable[File]) -> Iterator[list[File]]:
+    """Files in order, grouped up to BATCH_BYTES; a larger file is a batch by itself."""
+    batch: list[File] = []
+    size = 0
+    for file in files:
+        if batch and size + file.size > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(file)
+        size += file.size
+    if batch:
+        yield batch
