@@ -192,8 +192,15 @@ class Store(Protocol):
     def chunks(self, path: str) -> list[Chunk]:
         """A file's chunks in order; [] for an unknown path."""
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether a whole walk has ended since this index was begun."""
+
     def complete(self) -> None:
         """All files have been walked: this index answers, and older ones of its name go."""
+
+    def clear(self) -> None:
+        """Forget all files; known embeddings stay. The index is not complete any more."""
 
     def statistics(self) -> Statistics: ...
 

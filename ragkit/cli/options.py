@@ -1,0 +1,27 @@
+"""What several commands take, said once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def place(command: Command) -> Command:
+    """PATH, --config and --kb: which knowledge base is meant."""
+    for decorate in (
+        click.option(
+            "--kb", "name", metavar="NAME", help="The knowledge base, where there are several."
+        ),
+        click.option(
+            "--config",
+            metavar="FILE",
+            help="A YAML file with a `rag:` block. Default: ragkit.yaml in PATH, or above you.",
+        ),
+        click.argument("path", required=False, metavar="[PATH]"),
+    ):
+        command = decorate(command)
+    return command

@@ -1,0 +1,97 @@
+"""Indexing as it is seen on a terminal: a bar while it works, a line when it is done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from ragkit.events import Event, Failed, Indexed, Listener, Scanned, Skipped, Unchanged
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from ragkit.kb import KnowledgeBase, Summary
+
+
+def refreshed(kb: KnowledgeBase, *, rebuild: bool = False) -> list[Summary]:
+    """Index with a bar on stderr where that is a terminal; failed files are named on stderr."""
+    with bar() as listener:
+        failures: list[Failed] = []
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Failed):
+                failures.append(event)
+            listener(event)
+
+        summaries = kb.index(listen, rebuild=rebuild)
+    for failure in failures[:FAILURES_SHOWN]:
+        mark = click.style("not indexed:", fg="yellow")
+        click.echo(f"{mark} {failure.path}: {failure.reason}", err=True)
+    if len(failures) > FAILURES_SHOWN:
+        more = len(failures) - FAILURES_SHOWN
+        click.echo(f"… and {more} more; `ragkit status` lists them", err=True)
+    return summaries
+
+
+FAILURES_SHOWN = 5
+
+
+@contextmanager
+def bar() -> Iterator[Listener]:
+    """A listener that draws a progress bar on stderr; where stderr is no terminal, nothing."""
+    drawing = _Bar()
+    try:
+        yield drawing
+    finally:
+        drawing.stop()
+
+
+class _Bar:
+    """Draws once there is work: a search that finds nothing stale shows no bar."""
+
+    def __init__(self) -> None:
+        self.progress: Progress | None = None
+        self.task: TaskID | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Scanned):
+            self.start(event)
+        elif self.progress is not None and self.task is not None:
+            if isinstance(event, Indexed | Unchanged | Failed | Skipped):
+                self.progress.advance(self.task, event.size)
+
+    def start(self, event: Scanned) -> None:
+        self.stop()
+        if not event.stale or not sys.stderr.isatty():
+            return
+        # rich takes 70 ms to import: only where there is something to draw
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self.progress = Progress(
+            TextColumn("indexing {task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self.task = self.progress.add_task(
+            f"{event.index} ({event.stale:,} files)", total=event.stale_bytes
+        )
+        self.progress.start()
+
+    def stop(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None

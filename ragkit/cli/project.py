@@ -1,0 +1,75 @@
+"""`ragkit init`, `check` and `config`: writing a configuration and knowing that it is right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ragkit.errors import ConfigError, RagkitError
+
+FILE = "ragkit.yaml"
+
+
+@click.command()
+@click.argument("folder", default=".", metavar="[FOLDER]")
+@click.option("--force", is_flag=True, help="Replace a ragkit.yaml that is there.")
+def init(folder: str, force: bool) -> None:
+    """Write a commented ragkit.yaml for the project in FOLDER (default: here)."""
+    from ragkit.config import template
+
+    target = Path(folder, FILE)
+    name = Path(folder).resolve().name or "project"
+    try:
+        with target.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(template(name, ["."]))
+    except FileExistsError:
+        raise ConfigError(
+            f"{target} exists", remedy="edit it, or replace it with --force"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{target}: {error.strerror}", remedy="choose another folder") from error
+    click.echo(f"wrote {target}; `ragkit check` validates it, `ragkit search` uses it from now on")
+
+
+@click.command()
+@click.argument("file", required=False, metavar="[FILE]")
+def check(file: str | None) -> None:
+    """Validate a configuration (default: the ragkit.yaml that applies here).
+
+    Exit codes: 0 all of it is right and works in this version, 2 it does not.
+    """
+    from ragkit.config import load
+    from ragkit.kb.parts import not_built
+    from ragkit.kb.places import configuration_file
+
+    found = Path(file) if file else configuration_file(None)
+    if found is None:
+        raise ConfigError("there is no ragkit.yaml here", remedy="`ragkit init` writes one")
+    configuration = load(found)
+    for warning in configuration.warnings:
+        click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
+    missing = [f"{where}: {what}" for source in configuration.sources for where, what in not_built(source)]
+    for line in missing:
+        click.echo(f"{click.style('not built:', fg='yellow')} {line}", err=True)
+    if missing:
+        raise RagkitError(
+            f"{found} is valid, but asks for what this version of ragkit cannot do yet",
+            remedy="take it out, or wait for the version that has it",
+        )
+    names = ", ".join(source.name for source in configuration.sources) or "none"
+    click.echo(f"{found} is valid; knowledge bases: {names}")
+
+
+@click.group()
+def config() -> None:
+    """About the configuration file."""
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of ragkit.yaml, for editors."""
+    from ragkit.config import schema
+
+    click.echo(json.dumps(schema(), ensure_ascii=False, indent=2))

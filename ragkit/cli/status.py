@@ -1,0 +1,78 @@
+"""`ragkit status`: what is indexed, counted in the index and on the disk at this moment."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from ragkit.cli.options import place
+
+if TYPE_CHECKING:
+    from ragkit.kb import IndexStatus
+
+SHOWN = 10
+"""Paths of one kind that are listed; `--json` lists all."""
+
+
+@click.command()
+@place
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; see docs/cli.md.")
+def status(path: str | None, config: str | None, name: str | None, as_json: bool) -> None:
+    """Say what is indexed of PATH (default: the repository around you).
+
+    Everything is counted in the index and compared with the disk: files, chunks, what is stale,
+    what failed and why, the model, the size and the place of the database.
+    """
+    from ragkit.kb import KnowledgeBase
+    from ragkit.kb.places import sources
+
+    reports = []
+    for source in sources(path, config=config, name=name):
+        with KnowledgeBase(source, read_only=True) as kb:
+            for found in kb.status():
+                reports.append(asdict(found))
+                if not as_json:
+                    _show(found)
+    if as_json:
+        click.echo(json.dumps({"version": 1, "indexes": reports}, ensure_ascii=False, indent=2))
+
+
+def _show(status: IndexStatus) -> None:
+    counted = status.statistics
+    rules = Counter(skip.rule for skip in status.skips)
+    rules.update(record.reason.partition(":")[0] for record in status.skipped)
+    left_out = ", ".join(f"{count:,} {rule}" for rule, count in rules.most_common())
+    when = (
+        datetime.fromtimestamp(status.indexed_at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+        if status.indexed_at
+        else "never"
+    )
+    lines = (
+        ("files", f"{counted.documents:,} indexed of {status.files:,} on the disk"),
+        ("chunks", f"{counted.chunks:,} ({counted.words:,} by words, {counted.vectors:,} vectors)"),
+        ("stale", f"{len(status.stale):,} changed or new, {len(status.gone):,} gone"),
+        ("failed", f"{len(status.failed):,}"),
+        ("left out", left_out or "nothing"),
+        ("model", ", ".join(status.models) or "none: words only"),
+        ("indexed", when + ("" if status.complete else " (incomplete: `ragkit index` goes on)")),
+        ("database", f"{status.database} ({counted.size / 1e6:.1f} MB)"),
+    )
+    click.echo(click.style(status.name, bold=True))
+    for what, value in lines:
+        click.echo(f"  {what:<9} {value}")
+    _list("stale", status.stale)
+    _list("gone", status.gone)
+    _list("failed", [f"{record.path}: {record.reason}" for record in status.failed])
+
+
+def _list(what: str, paths: object) -> None:
+    names = list(paths) if isinstance(paths, list | tuple) else []
+    for path in names[:SHOWN]:
+        click.echo(f"  {click.style(what, fg='yellow'):<9} {path}")
+    if len(names) > SHOWN:
+        click.echo(f"  … and {len(names) - SHOWN:,} more ({what}); --json lists all")

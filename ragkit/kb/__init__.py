@@ -1,0 +1,161 @@
+"""A knowledge base: the hall, where every machine is known by name and they are put together.
+
+    with KnowledgeBase.open("path/to/project") as kb:
+        kb.index()
+        for hit in kb.search("how are ignore rules applied?"):
+            print(hit.chunk.location, hit.score)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+from ragkit.config.rag import Source
+from ragkit.errors import QueryError, StoreMismatch
+from ragkit.events import Degraded, Listener, ignore
+from ragkit.indexer import Summary, sync
+from ragkit.kb.parts import Blueprint, blueprints, fusing
+from ragkit.kb.places import locate
+from ragkit.kb.report import IndexStatus, Plan, plan_of, status_of
+from ragkit.retriever import Answer, retrieve
+from ragkit.types import Hit, Index
+
+__all__ = ["Answer", "IndexStatus", "KnowledgeBase", "Plan", "Summary"]
+
+
+class KnowledgeBase:
+    """Documents, their indexes, and the way from a query to hits.
+
+    Open one with `KnowledgeBase.open(path)` or from a `Source`. It may be searched from several
+    threads; it is indexed by one at a time. Close it, or use it as a context manager.
+    """
+
+    def __init__(self, source: Source, *, read_only: bool = False) -> None:
+        """Build the parts and open the databases.
+
+        Raises NotBuilt, ConfigError, ModelError, StoreError; nothing is left open then.
+        """
+        self.source = source
+        self.blueprints: Sequence[Blueprint] = blueprints(source)
+        self._fuse = fusing(source)
+        with ExitStack() as opened:
+            self.indexes: list[Index] = []
+            for blueprint in self.blueprints:
+                index = blueprint.opened(source, read_only=read_only)
+                opened.callback(index.store.close)
+                self.indexes.append(index)
+            self._opened = opened.pop_all()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        config: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        read_only: bool = False,
+    ) -> KnowledgeBase:
+        """The knowledge base of a folder, a file, or a configuration; see `places.locate`.
+
+        `name` chooses one where a configuration defines several. The first index is built by
+        `index()`; until then there is nothing to find. Raises RagkitError.
+        """
+        return cls(locate(path, config=config, name=name), read_only=read_only)
+
+    def index(
+        self,
+        listener: Listener = ignore,
+        *,
+        rebuild: bool = False,
+        executor: Executor | None = None,
+    ) -> list[Summary]:
+        """Bring every index up to the disk; one summary each.
+
+        With `rebuild`, all files are read and chunked again; embeddings that are known are kept.
+        Raises StoreError and ModelError; files that fail are events. What was done stays done.
+        """
+        self._refuse_missing_root()
+        summaries = []
+        for index in self.indexes:
+            if rebuild:
+                index.store.clear()
+            summaries.append(sync(index, listener, executor=executor))
+        return summaries
+
+    def search(self, query: str, limit: int | None = None) -> list[Hit]:
+        """The hits for a query, best first; at most `limit`, or as many as are configured.
+
+        Raises QueryError for an empty query, StoreMismatch where nothing that fits the settings
+        has been indexed yet.
+        """
+        return self.answer(query, limit).hits
+
+    def answer(self, query: str, limit: int | None = None) -> Answer:
+        """As `search`, with the stages, their times, and what had to be left out."""
+        notes = [note for index in self.indexes if (note := self._unfinished(index))]
+        answer = retrieve(
+            query,
+            self.indexes,
+            fuse=self._fuse,
+            limit=limit or self.source.results.limit or 15,
+            deduplicate=self.source.results.deduplicate,
+        )
+        return replace(answer, degraded=(*notes, *answer.degraded))
+
+    def status(self) -> list[IndexStatus]:
+        """What is indexed and how it compares with the disk now; one for each index."""
+        return [
+            status_of(
+                index,
+                database=blueprint.database,
+                models=blueprint.models,
+                complete=index.store.is_complete,
+            )
+            for index, blueprint in zip(self.indexes, self.blueprints, strict=True)
+        ]
+
+    def plan(self) -> list[Plan]:
+        """What `index()` would do; one for each index. Reads and chunks every file."""
+        self._refuse_missing_root()
+        return [
+            plan_of(index, blueprint.dimensions)
+            for index, blueprint in zip(self.indexes, self.blueprints, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Close the databases; a second call does nothing."""
+        self._opened.close()
+
+    def __enter__(self) -> KnowledgeBase:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _unfinished(self, index: Index) -> Degraded | None:
+        """A note for an index that is not whole. Raises StoreMismatch where there is nothing."""
+        if index.store.is_complete:
+            return None
+        if index.store.statistics().chunks:
+            return Degraded(index.name, "the index is incomplete; `ragkit index` completes it")
+        raise StoreMismatch(
+            f"nothing is indexed yet for {self.source.root} with these settings",
+            remedy="run `ragkit index`, or search without --no-refresh",
+        )
+
+    def _refuse_missing_root(self) -> None:
+        """A folder that is away must not empty the index."""
+        root = Path(self.source.root)
+        if not root.is_dir():
+            raise QueryError(f"{root}: no such folder", remedy="check the path or mount it")

@@ -1,0 +1,147 @@
+"""What a knowledge base holds and what indexing it would do; counted, never remembered."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from ragkit import stores
+from ragkit.errors import ReadError
+from ragkit.indexer import scan, sync
+from ragkit.types import File, Index, Record, Skip, Statistics
+
+CROWDED = 0.3
+"""A folder with more than this share of the chunks is worth a warning."""
+
+SAMPLE = 40
+"""Files that are really indexed, into a database that is thrown away, to tell how long all take."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """One index, counted in its store and compared with the disk."""
+
+    name: str
+    database: str
+    models: tuple[str, ...]
+    statistics: Statistics
+    files: int
+    """Files on the disk that belong in the index."""
+    stale: tuple[str, ...]
+    gone: tuple[str, ...]
+    failed: tuple[Record, ...]
+    skipped: tuple[Record, ...]
+    """Files that were read and left out for their content."""
+    skips: tuple[Skip, ...]
+    """Files and folders that the walk leaves out."""
+    complete: bool
+    """Whether a whole walk has ended since the index was begun."""
+    indexed_at: float | None
+    """Seconds since the epoch of the last file written; None for an empty index."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """A file that would be in the index, and what it would weigh."""
+
+    path: str
+    size: int
+    """Bytes."""
+    chunks: int
+    stale: bool
+    """Whether it would have to be read; its chunks may still be known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What indexing would do."""
+
+    index: str
+    files: tuple[PlannedFile, ...]
+    skips: tuple[Skip, ...]
+    failed: tuple[tuple[str, str], ...]
+    """(path, reason)."""
+    gone: tuple[str, ...]
+    seconds: float
+    """Expected time, measured on a sample of these files on this machine."""
+
+    @property
+    def chunks(self) -> int:
+        return sum(file.chunks for file in self.files)
+
+    def largest(self, count: int = 10) -> list[PlannedFile]:
+        """The files with the most chunks, largest first."""
+        return sorted(self.files, key=lambda file: (-file.chunks, file.path))[:count]
+
+    def crowded(self) -> list[tuple[str, int]]:
+        """(folder, chunks) of every folder with over 30 % of the chunks, outermost only.
+
+        A folder that holds everything is no news: the whole is looked through to its first fork.
+        """
+        counts: Counter[str] = Counter()
+        for file in self.files:
+            for folder in PurePosixPath(file.path).parents:
+                counts[str(folder)] += file.chunks
+        large = [f for f, n in counts.items() if CROWDED * self.chunks < n < self.chunks]
+        outer = [f for f in large if not any(str(p) in large for p in PurePosixPath(f).parents)]
+        return sorted(((f, counts[f]) for f in outer), key=lambda pair: -pair[1])
+
+
+def status_of(index: Index, *, database: Path, models: Sequence[str], complete: bool) -> IndexStatus:
+    """Count what the store holds and compare it with the disk, by stamps."""
+    found = scan(index)
+    records = index.store.records().values()
+    written = [record.indexed_at for record in records if record.outcome == "indexed"]
+    return IndexStatus(
+        name=index.name,
+        database=str(database),
+        models=tuple(models),
+        statistics=index.store.statistics(),
+        files=len(found.files),
+        stale=tuple(file.path for file in found.stale),
+        gone=found.gone,
+        failed=tuple(record for record in records if record.outcome == "failed"),
+        skipped=tuple(record for record in records if record.outcome == "skipped"),
+        skips=found.skips,
+        complete=complete,
+        indexed_at=max(written, default=None),
+    )
+
+
+def plan_of(index: Index, dimensions: int | None) -> Plan:
+    """Read and chunk every file, store nothing, and time a sample of what is stale."""
+    found = scan(index)
+    stale = {file.path: file for file in found.stale}
+    planned, skips, failed = [], list(found.skips), []
+    for file in found.files.values():
+        try:
+            document = index.read(file)
+        except ReadError as error:
+            failed.append((file.path, error.message.removeprefix(f"{file.path}: ")))
+            continue
+        if isinstance(document, Skip):
+            skips.append(document)
+            continue
+        chunks = len(index.chunk(document))
+        planned.append(PlannedFile(file.path, file.size, chunks, file.path in stale))
+    work = [planned_file for planned_file in planned if planned_file.stale and planned_file.chunks]
+    sample = work[:: max(1, len(work) // SAMPLE)][:SAMPLE]
+    seconds = 0.0
+    if sample:
+        taken = _seconds(index, [stale[file.path] for file in sample], dimensions)
+        seconds = taken * sum(file.chunks for file in work) / sum(file.chunks for file in sample)
+    return Plan(index.name, tuple(planned), tuple(skips), tuple(failed), found.gone, seconds)
+
+
+def _seconds(index: Index, files: Sequence[File], dimensions: int | None) -> float:
+    """Time to index files, measured in a database that is thrown away; models are loaded before."""
+    with tempfile.TemporaryDirectory(prefix="ragkit-") as folder:
+        store = stores.open(Path(folder, "sample.db"), index.name, "sample", dimensions)
+        try:
+            sync(replace(index, store=store, find=lambda: iter(files[:1])))
+            return sync(replace(index, store=store, find=lambda: iter(files))).seconds
+        finally:
+            store.close()
