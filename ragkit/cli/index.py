@@ -11,7 +11,7 @@ import click
 from ragkit.cli.options import place
 
 if TYPE_CHECKING:
-    from ragkit.kb import KnowledgeBase, Plan, Summary
+    from ragkit.kb import Plan, Summary
 
 
 @click.command()

@@ -60,9 +60,12 @@ class _Bar:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Scanned):
             self.start(event)
-        elif self.progress is not None and self.task is not None:
-            if isinstance(event, Indexed | Unchanged | Failed | Skipped):
-                self.progress.advance(self.task, event.size)
+        elif (
+            self.progress is not None
+            and self.task is not None
+            and isinstance(event, Indexed | Unchanged | Failed | Skipped)
+        ):
+            self.progress.advance(self.task, event.size)
 
     def start(self, event: Scanned) -> None:
         self.stop()

@@ -50,7 +50,9 @@ def check(file: str | None) -> None:
     configuration = load(found)
     for warning in configuration.warnings:
         click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
-    missing = [f"{where}: {what}" for source in configuration.sources for where, what in not_built(source)]
+    missing = [
+        f"{where}: {what}" for source in configuration.sources for where, what in not_built(source)
+    ]
     for line in missing:
         click.echo(f"{click.style('not built:', fg='yellow')} {line}", err=True)
     if missing:

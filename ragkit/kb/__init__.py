@@ -1,9 +1,9 @@
 """A knowledge base: the hall, where every machine is known by name and they are put together.
 
-    with KnowledgeBase.open("path/to/project") as kb:
-        kb.index()
-        for hit in kb.search("how are ignore rules applied?"):
-            print(hit.chunk.location, hit.score)
+with KnowledgeBase.open("path/to/project") as kb:
+    kb.index()
+    for hit in kb.search("how are ignore rules applied?"):
+        print(hit.chunk.location, hit.score)
 """
 
 from __future__ import annotations

@@ -90,7 +90,9 @@ class Plan:
         return sorted(((f, counts[f]) for f in outer), key=lambda pair: -pair[1])
 
 
-def status_of(index: Index, *, database: Path, models: Sequence[str], complete: bool) -> IndexStatus:
+def status_of(
+    index: Index, *, database: Path, models: Sequence[str], complete: bool
+) -> IndexStatus:
     """Count what the store holds and compare it with the disk, by stamps."""
     found = scan(index)
     records = index.store.records().values()
