@@ -44,24 +44,22 @@ def check(file: str | None) -> None:
     from ragkit.kb.parts import not_built
     from ragkit.kb.places import configuration_file
 
-    found = Path(file) if file else configuration_file(None)
-    if found is None:
+    path = Path(file) if file else configuration_file(None)
+    if path is None:
         raise ConfigError("there is no ragkit.yaml here", remedy="`ragkit init` writes one")
-    configuration = load(found)
+    configuration = load(path)
     for warning in configuration.warnings:
         click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
-    missing = [
-        f"{where}: {what}" for source in configuration.sources for where, what in not_built(source)
-    ]
-    for line in missing:
-        click.echo(f"{click.style('not built:', fg='yellow')} {line}", err=True)
+    missing = [found for source in configuration.sources for found in not_built(source)]
+    for where, what in missing:
+        click.echo(f"{click.style('not built:', fg='yellow')} {where}: {what}", err=True)
     if missing:
         raise RagkitError(
-            f"{found} is valid, but asks for what this version of ragkit cannot do yet",
+            f"{path} is valid, but asks for what this version of ragkit cannot do yet",
             remedy="take it out, or wait for the version that has it",
         )
     names = ", ".join(source.name for source in configuration.sources) or "none"
-    click.echo(f"{found} is valid; knowledge bases: {names}")
+    click.echo(f"{path} is valid; knowledge bases: {names}")
 
 
 @click.group()

@@ -1,4 +1,4 @@
-"""From settings to machines: the indexes of a knowledge base, each with its strategies and store."""
+"""From settings to machines: the indexes of a knowledge base, their strategies and stores."""
 
 from __future__ import annotations
 
