@@ -1,0 +1,272 @@
+"""The `rag:` block: knowledge bases, their strategies, and what becomes of their results.
+
+Each class is a mapping of the YAML file and each field one of its keys, with the same name. The
+string below a field is its documentation: JSON Schema and `docs/configuration.md` are made of it.
+Sizes are in characters. None means "not written": whoever uses the value knows its own default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Annotated, Literal
+
+from ragkit.config.marks import (
+    DURATION,
+    GIVEN,
+    NONEMPTY,
+    ZERO_UNSETS,
+    Also,
+    Between,
+    Moved,
+    Only,
+    Problem,
+    hidden,
+)
+
+_VECTORS = Only(("chunked-embeddings", "semantic-embeddings"))
+_SEMANTIC = Only(("semantic-embeddings",))
+_BM25 = Only(("bm25",))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunking:
+    """How documents are cut into chunks."""
+
+    size: Annotated[int | None, Between(1, 1_000_000)] = None
+    """Longest chunk, in characters. Unset: 1500."""
+    overlap: Annotated[int | None, Between(0)] = None
+    """Characters that a chunk of plain text repeats from the one before; at most half of `size`.
+    Unset: 75."""
+    respect_word_boundaries: bool = False
+    """Move a cut back to the space before it, so that no word is split."""
+    code_aware: bool | None = None
+    """Cut source code at functions and classes and Markdown at headings. Unset: yes."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrategySettings:
+    """One way to search a knowledge base."""
+
+    type: Literal["chunked-embeddings", "semantic-embeddings", "bm25"]
+    """`chunked-embeddings`: by the meaning of chunks. `semantic-embeddings`: by the meaning of
+    descriptions that a chat model writes of them. `bm25`: by words."""
+    name: Annotated[str, NONEMPTY] = ""
+    """Its name in scores and fusion weights, for two strategies of one type. Unset: the type, then
+    the type with `-2`, `-3`, …"""
+    docs: tuple[Annotated[str, NONEMPTY], ...] = ()
+    """Files, folders and globs of this strategy alone, beside the shared ones."""
+    database: Annotated[str | None, NONEMPTY] = None
+    """Path of the database, relative to the file's folder. Unset: a place in the user's cache."""
+    limit: Annotated[int, Between(1)] = 5
+    """Most candidates that this strategy hands to fusion."""
+    threshold: float | None = None
+    """Least score of a candidate: a cosine for embeddings, a BM25 score for words. Unset: no
+    bound."""
+    respect_vcs: bool | None = None
+    """Leave files out that `.gitignore` names. Unset: as the knowledge base says."""
+    chunking: Chunking = field(default_factory=Chunking)
+    """How documents are cut into chunks."""
+    embedding_model: Annotated[str | None, NONEMPTY, _VECTORS, Also("model")] = None
+    """What turns text into vectors: a key of `models`, `provider/model` or `auto`. Required."""
+    vector_dimensions: Annotated[int | None, Between(1, 65_536), _VECTORS] = None
+    """Length of the model's vectors. Unset: taken from the model; written: verified."""
+    similarity_metric: Annotated[
+        Literal["cosine_similarity"], _VECTORS, Also("cosine", means="cosine_similarity")
+    ] = "cosine_similarity"
+    """How vectors are compared."""
+    embedding_batch_size: Annotated[int, Between(1, 10_000), _VECTORS, Also("batch_size")] = 50
+    """Most texts in one request to the embedding model."""
+    max_embedding_concurrency: Annotated[int, Between(1, 1_000), _VECTORS] = 3
+    """Most requests to a model at one time."""
+    max_indexing_concurrency: Annotated[int, Between(1, 1_000), _VECTORS] = 3
+    """Most files in work at one time."""
+    chat_model: Annotated[str | None, NONEMPTY, _SEMANTIC] = None
+    """The model that describes chunks: a key of `models`, `provider/model` or `auto`. Required."""
+    semantic_prompt: Annotated[str | None, NONEMPTY, _SEMANTIC] = None
+    """What the chat model is asked; may hold `${path}`, `${basename}`, `${chunk_index}`,
+    `${content}` and `${ast_context}`. Unset: a prompt of our own."""
+    ast_context: Annotated[bool, _SEMANTIC] = False
+    """Tell the chat model which functions and classes the chunk holds."""
+    k1: Annotated[float, Between(0), _BM25] = 1.5
+    """How much a word counts that comes again: 0 counts it once."""
+    b: Annotated[float, Between(0, 1), _BM25] = 0.75
+    """How much long chunks are held back: 0 not at all, 1 fully."""
+    line: Annotated[int | None, GIVEN] = hidden(None)
+    """Where the file says so, from 1; None where no file does."""
+
+    def problems(self) -> Iterator[Problem]:
+        needed = {"embedding_model": self.type != "bm25"}
+        needed["chat_model"] = self.type == "semantic-embeddings"
+        for key, required in needed.items():
+            if required and getattr(self, key) is None:
+                yield Problem("", f"{self.type} needs {key}", _MODELS[key])
+
+
+_MODELS = {
+    "embedding_model": "add `embedding_model: embedded/static`, or another model",
+    "chat_model": "add `chat_model:` with a key of `models` or `provider/model`",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How the rankings of several strategies become one."""
+
+    strategy: Annotated[
+        Literal["rrf", "weighted", "max", "convex"], Also("reciprocal_rank_fusion", means="rrf")
+    ] = "rrf"
+    """`rrf`: by ranks. `weighted`: weighted sum of scores. `max`: the best score. `convex`:
+    weighted sum of scores scaled to 0..1."""
+    k: Annotated[int, Between(0), ZERO_UNSETS] = 60
+    """The constant of `rrf`: the larger, the less the first ranks count. 0: as unset."""
+    weights: Mapping[str, Annotated[float, Between(0)]] = field(default_factory=dict)
+    """Weight of each strategy, by name. Required by `weighted`; `convex` without them weighs all
+    alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reranking:
+    """A model that reads query and candidate together and orders the candidates again."""
+
+    model: Annotated[str, NONEMPTY]
+    """A key of `models` or `provider/model`."""
+    top_k: Annotated[int, Between(0)] = 0
+    """Most candidates to rerank. 0: all."""
+    threshold: Annotated[float, Between(0, 1)] = 0.5
+    """Least score, from 0 to 1, of a reranked hit. 0: no bound."""
+    criteria: str = ""
+    """What makes a chunk relevant, in words; for chat models that rerank."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefetch:
+    """Answers kept for queries that come again."""
+
+    enabled: bool = False
+    """Keep answers until the index changes."""
+    max_entries: Annotated[int, Between(1)] = 32
+    """Most answers kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyPrior:
+    """Prefer files that earlier answers came from."""
+
+    enabled: bool = False
+    """Do so."""
+    weight: Annotated[float | None, Between(0)] = None
+    """How much."""
+    max_source_history: Annotated[int | None, Between(1)] = None
+    """Most earlier files remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What becomes of the hits."""
+
+    limit: Annotated[int, Between(0), ZERO_UNSETS] = 15
+    """Most hits in an answer. 0: as unset."""
+    deduplicate: bool = True
+    """Leave out hits whose text equals a better one's."""
+    include_score: bool = False
+    """Show the model the scores too."""
+    return_full_content: bool = False
+    """Answer with whole files in place of chunks."""
+    fusion: Fusion = field(default_factory=Fusion)
+    """How the rankings of several strategies become one."""
+    reranking: Reranking | None = None
+    """A model that orders the best candidates again. Unset: none."""
+    prefetch: Prefetch | None = None
+    """Answers kept for queries that come again. Unset: none."""
+    topology_prior: TopologyPrior | None = None
+    """Prefer files that earlier answers came from. Unset: no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """The knowledge base as an agent sees it."""
+
+    name: Annotated[str | None, NONEMPTY] = None
+    """The tool's name. Unset: the name of the knowledge base."""
+    description: str | None = None
+    """What the tool is good for, said to the model. Unset: made from the name."""
+    instruction: str | None = None
+    """How to use the tool; becomes part of the agent's instruction. Unset: made from the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A knowledge base: which documents, how they are searched, what becomes of the hits."""
+
+    name: Annotated[str, GIVEN]
+    """Its key below `rag:`; unique in the file."""
+    root: Annotated[str, GIVEN]
+    """Absolute folder that relative paths refer to."""
+    docs: tuple[Annotated[str, NONEMPTY], ...] = ()
+    """Files, folders and globs, relative to the file's folder."""
+    strategies: tuple[StrategySettings, ...] = ()
+    """How it is searched; several rankings are fused into one. At least one is required. Those
+    without a name are named by their types, in order."""
+    respect_vcs: bool = True
+    """Leave files out that `.gitignore` names."""
+    results: Results = field(default_factory=Results)
+    """What becomes of the hits."""
+    tool: Tool = field(default_factory=Tool)
+    """The knowledge base as an agent sees it."""
+    indexing_timeout: Annotated[float, DURATION, Between(0)] = 1800.0
+    """Longest first indexing, in seconds or as in `1h30m`. 0: no bound."""
+    description: Annotated[str | None, Moved("tool.description")] = None
+    """Old place of `tool.description`; None once it is there."""
+    file: Annotated[str | None, GIVEN] = hidden(None)
+    """The file that says so; None where no file does."""
+    line: Annotated[int | None, GIVEN] = hidden(None)
+    """Its line in that file, from 1."""
+    key: Annotated[str, GIVEN] = hidden("")
+    """Its place in that file, dotted: `rag.code`, `agents.root.toolsets[0].rag_config`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "strategies", tuple(_named(self.strategies)))
+        if self.description is not None:
+            words = self.tool.description or self.description
+            object.__setattr__(self, "tool", replace(self.tool, description=words))
+            object.__setattr__(self, "description", None)
+
+    def problems(self) -> Iterator[Problem]:
+        if not self.strategies:
+            yield Problem("", "no strategies", "add `strategies: [{type: bm25}]`")
+        names = [strategy.name for strategy in self.strategies]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                key = f"strategies[{index}].name"
+                yield Problem(key, f"{name} is taken by another strategy", "choose another name")
+        fusion = self.results.fusion
+        for name in fusion.weights:
+            if name not in names:
+                known = ", ".join(names)
+                yield Problem(
+                    f"results.fusion.weights.{name}", f"no strategy {name}", f"one of: {known}"
+                )
+        missing = [name for name in names if name not in fusion.weights]
+        if missing and len(names) > 1 and _needs_weights(fusion):
+            yield Problem(
+                "results.fusion.weights",
+                f"{fusion.strategy} fusion has no weight for {', '.join(missing)}",
+                f"add `weights: {{{', '.join(f'{name}: 0.5' for name in names)}}}`",
+            )
+
+
+def _named(strategies: Sequence[StrategySettings]) -> Iterator[StrategySettings]:
+    """Each with a name; `bm25`, `bm25-2`, … where none is written."""
+    taken = {strategy.name for strategy in strategies}
+    for strategy in strategies:
+        names = (strategy.type if n == 1 else f"{strategy.type}-{n}" for n in count(1))
+        name = strategy.name or next(name for name in names if name not in taken)
+        taken.add(name)
+        yield strategy if strategy.name else replace(strategy, name=name)
+
+
+def _needs_weights(fusion: Fusion) -> bool:
+    """Convex fusion weighs all alike when nothing is said, but half a list is a mistake."""
+    return fusion.strategy == "weighted" or (fusion.strategy == "convex" and bool(fusion.weights))
