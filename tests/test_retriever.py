@@ -1,0 +1,92 @@
+"""The query walk, over strategies that are written here and a store that is never asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ragkit.errors import ModelError, QueryError
+from ragkit.fusion import rrf
+from ragkit.retriever import retrieve
+from ragkit.types import Chunk, Entry, Hit, Index, Store
+
+
+def hit(path: str, score: float, text: str = "") -> Hit:
+    text = text or f"text of {path}"
+    return Hit(Chunk(path, 0, text, 0, len(text), 1, 1), score)
+
+
+@dataclass
+class Fixed:
+    """A strategy that knows its answer, or its error."""
+
+    name: str
+    hits: list[Hit]
+    error: ModelError | None = None
+    limit: int = 20
+    fingerprint: str = "fixed"
+    asked: int = 0
+
+    def prepare(self, entries: Any, known: Any) -> list[Entry]:
+        return list(entries)
+
+    def search(self, store: Store, query: str, limit: int) -> list[Hit]:
+        self.asked = limit
+        if self.error:
+            raise self.error
+        return self.hits[:limit]
+
+
+def index(*strategies: Fixed) -> Index:
+    nothing: Any = None
+    return Index("files", nothing, strategies, lambda: iter(()), nothing, nothing)
+
+
+def paths(hits: list[Hit]) -> list[str]:
+    return [hit.chunk.path for hit in hits]
+
+
+def test_rankings_of_all_indexes_are_fused_and_cut() -> None:
+    words = Fixed("bm25", [hit("a", 9), hit("b", 8), hit("c", 7)])
+    vectors = Fixed("vectors", [hit("b", 0.9), hit("d", 0.8)])
+    answer = retrieve("x", [index(words), index(vectors)], fuse=rrf, limit=2)
+    assert paths(answer.hits) == ["b", "a"]
+    assert [stage for stage, _ in answer.stages] == ["bm25", "vectors", "fusion"]
+
+
+def test_a_failing_strategy_is_left_out_and_named() -> None:
+    words = Fixed("bm25", [hit("a", 9)])
+    vectors = Fixed("vectors", [], error=ModelError("the model is away"))
+    answer = retrieve("x", [index(words, vectors)], fuse=rrf, limit=5)
+    assert paths(answer.hits) == ["a"]
+    assert [(d.stage, d.reason) for d in answer.degraded] == [("vectors", "the model is away")]
+
+
+def test_when_all_strategies_fail_the_first_error_is_raised() -> None:
+    first = Fixed("bm25", [], error=ModelError("first"))
+    second = Fixed("vectors", [], error=ModelError("second"))
+    with pytest.raises(ModelError, match="first"):
+        retrieve("x", [index(first, second)], fuse=rrf, limit=5)
+
+
+def test_copies_make_room_for_the_next_best() -> None:
+    words = Fixed("bm25", [hit("a", 9, "same\n"), hit("b", 8, "same"), hit("c", 7, "other")])
+    assert paths(retrieve("x", [index(words)], fuse=rrf, limit=2).hits) == ["a", "c"]
+    kept = retrieve("x", [index(words)], fuse=rrf, limit=2, deduplicate=False)
+    assert paths(kept.hits) == ["a", "b"]
+
+
+def test_asking_for_more_than_a_strategy_is_set_to_gets_more() -> None:
+    words = Fixed("bm25", [hit("a", 9)], limit=5)
+    retrieve("x", [index(words)], fuse=rrf, limit=3)
+    assert words.asked == 5
+    retrieve("x", [index(words)], fuse=rrf, limit=50)
+    assert words.asked == 50
+
+
+@pytest.mark.parametrize("query", ["", "   ", "\n\t"])
+def test_a_query_without_text_is_an_error(query: str) -> None:
+    with pytest.raises(QueryError, match="empty"):
+        retrieve(query, [index(Fixed("bm25", []))], fuse=rrf, limit=5)
