@@ -1,0 +1,70 @@
+"""The one door to the parsers: source in, syntax tree out."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tree_sitter import Language, Node, Point
+
+_LONGEST = 4_000_000
+"""Bytes; longer sources are data. A tree takes about ten times the memory of its source."""
+
+_PATIENCE = 1_000, 0.05
+"""A parse is given up after this many reports of progress, and this many a byte more. Ordinary
+source takes 0.007 a byte, what drives a parser mad takes them without end. They are counted, not
+timed, so that every run decides alike; the clock is the last resort."""
+
+_LAST_RESORT = 5.0
+"""Seconds. Some inputs of a hundred kilobytes of nothing but `<a>` would take a minute."""
+
+
+def parse(language: str, source: bytes) -> Node | None:
+    """The root of the source's syntax tree, with offsets in bytes; thread-safe.
+
+    None where there is no such grammar, none for this platform, or the parser gives up.
+    """
+    if len(source) > _LONGEST:
+        return None
+    grammar = _grammar(language)
+    if grammar is None:
+        return None
+    from tree_sitter import Parser
+
+    view = memoryview(source)
+    deadline = time.monotonic() + _LAST_RESORT
+    left = _PATIENCE[0] + int(_PATIENCE[1] * len(source))
+
+    def read(offset: int, point: Point) -> memoryview | None:
+        return view[offset:] if offset < len(view) else None
+
+    def enough(offset: int, error: bool) -> bool:
+        nonlocal left
+        left -= 1
+        return left < 0 or time.monotonic() > deadline
+
+    try:
+        # subtle: a parser of its own for each parse, as the callbacks let other threads run
+        return Parser(grammar).parse(read, progress_callback=enough).root_node
+    except ValueError:  # how it says that it was stopped
+        return None
+
+
+@cache
+def _grammar(language: str) -> Language | None:
+    try:
+        from semble_grammars import (
+            GrammarLoadError,
+            LanguageNotFoundError,
+            UnsupportedPlatformError,
+            get_language,
+        )
+    except ImportError:  # no wheel for this platform
+        return None
+    try:
+        grammar: Language = get_language(language)
+    except (GrammarLoadError, LanguageNotFoundError, UnsupportedPlatformError):
+        return None
+    return grammar

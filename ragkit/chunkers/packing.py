@@ -1,0 +1,146 @@
+"""Packs the atoms of a structured text into chunks that fit.
+
+Every chunker that knows a structure (code, markup) says where its text may be cut and how gladly;
+what goes together, and under which context, is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ragkit.chunkers.spans import Span
+from ragkit.chunkers.text import windows
+
+GLUED = 1_000
+"""Added to the depth of an atom that belongs with the one before it (`}`, the function under its
+comment): cut there only where nothing else is left."""
+
+_TOO_EARLY = 2 * GLUED
+_NAMES = 8  # names of merged siblings in a context
+_NAME = 80  # characters of one name
+
+
+@dataclass(slots=True)
+class Atom:
+    """A run of text that is kept whole where it fits, and reaches to the start of the next atom."""
+
+    start: int
+    depth: int
+    """How deep in the structure it begins; a cut before a shallow atom is the better cut."""
+    scope: tuple[str, ...] = ()
+    """The sections or symbols it lies in, outermost first."""
+    names: tuple[str, ...] = ()
+    """The symbols that it defines as a whole."""
+    end: int = 0
+    """After its last character that is not whitespace; set by `pack`."""
+
+
+def pack(text: str, atoms: list[Atom], *, size: int, small: int) -> Iterator[Span]:
+    """Spans of at most `size` characters, in order, that cover every atom.
+
+    `atoms` are in order of their starts, and the first starts before all that is not whitespace.
+    Where the scope changes a new chunk begins, unless what would be left has fewer than `small`
+    characters.
+    """
+    group: list[Atom] = []
+    for atom in _fitting(text, _ended(text, atoms), size):
+        while group and atom.end - group[0].start > size:
+            cut = _best_cut(group, atom, size)
+            yield _span(group[:cut])
+            del group[:cut]
+        if group and (cut := _seam(group, atom, small)):
+            yield _span(group[:cut])
+            del group[:cut]
+        group.append(atom)
+    if group:
+        yield _span(group)
+
+
+def _ended(text: str, atoms: list[Atom]) -> Iterator[Atom]:
+    end = len(text)
+    for atom in reversed(atoms):
+        atom.end, end = end, atom.start
+    for atom in atoms:
+        end = atom.end
+        while end > atom.start and text[end - 1].isspace():
+            end -= 1
+        atom.end = end
+        if end > atom.start:
+            yield atom
+
+
+def _fitting(text: str, atoms: Iterable[Atom], size: int) -> Iterator[Atom]:
+    """The atoms; those longer than `size` in lines, and lines longer than that in words."""
+    for atom in atoms:
+        if atom.end - atom.start <= size:
+            yield atom
+            continue
+        for start, end, cost in _lines(text, atom.start, atom.end):
+            depth = atom.depth if start == atom.start else atom.depth % GLUED + cost
+            parts = [(start, end)]
+            if end - start > size:
+                parts = list(windows(text, start, end, size=size, overlap=0, words=True))
+            for first, last in parts:
+                yield Atom(first, depth, atom.scope, atom.names, last)
+                depth = atom.depth % GLUED + 3
+
+
+def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Lines that are not blank: start, end, and 1 where a blank line is before it, else 2."""
+    after_blank = True
+    while start < end:
+        newline = text.find("\n", start, end)
+        stop = end if newline < 0 else newline
+        if text[start:stop].isspace() or start == stop:
+            after_blank = True
+        else:
+            yield start, stop, 1 if after_blank else 2
+            after_blank = False
+        start = stop + 1
+
+
+def _best_cut(group: Sequence[Atom], atom: Atom, size: int) -> int:
+    """Where to cut `group` now that `atom` does not fit behind it: 1 … len(group).
+
+    Not through what is glued; rather in the second half of the chunk, there at a shallow place;
+    rather late.
+    """
+    half = group[0].start + size // 2
+
+    def cost(i: int) -> tuple[bool, int, int]:
+        after = group[i] if i < len(group) else atom
+        return after.depth >= GLUED, after.depth if after.start >= half else _TOO_EARLY, -i
+
+    return min(range(1, len(group) + 1), key=cost)
+
+
+def _seam(group: Sequence[Atom], atom: Atom, small: int) -> int:
+    """Where `group` ends because `atom`, with what is glued to it, begins another scope; or 0."""
+    if group[-1].scope == atom.scope:
+        return 0
+    cut, after = len(group), atom
+    while cut and after.depth >= GLUED:
+        cut -= 1
+        after = group[cut]
+    return cut if cut and group[cut - 1].end - group[0].start >= small else 0
+
+
+def _span(group: Sequence[Atom]) -> Span:
+    return Span(group[0].start, group[-1].end, _context(group))
+
+
+def _context(group: Sequence[Atom]) -> str:
+    """The scopes that all share, then what they hold side by side: `Store > get, replace`."""
+    shared = group[0].scope
+    for atom in group:
+        while atom.scope[: len(shared)] != shared:
+            shared = shared[:-1]
+    beside: dict[str, None] = {}  # a set that keeps the order
+    for atom in group:
+        names = atom.scope[len(shared) : len(shared) + 1] or atom.names
+        beside.update(dict.fromkeys(names))
+    parts = [name[:_NAME] for name in shared]
+    if beside:
+        parts.append(", ".join(name[:_NAME] for name in list(beside)[:_NAMES]))
+    return " > ".join(parts)
