@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from ragkit.config.marks import DURATION, GIVEN, NONEMPTY, Between, Only, Problem, hidden
+from ragkit.config.marks import DURATION, GIVEN, NONEMPTY, Between, Needed, Only, Problem, hidden
 from ragkit.config.rag import Source
 
 _MCP = Only(("mcp",))
@@ -111,7 +111,7 @@ class Toolset:
     """The model that reads the results of these tools."""
     defer: bool | tuple[str, ...] = False
     """Tools that are shown to the model only when it looks for them."""
-    command: Annotated[str | None, NONEMPTY, _PROCESS] = None
+    command: Annotated[str | None, NONEMPTY, _PROCESS, Needed(("lsp",), "pylsp")] = None
     """Program that serves the tools."""
     args: Annotated[tuple[str, ...], _PROCESS] = ()
     """Arguments of the program."""
@@ -131,7 +131,7 @@ class Toolset:
     """Name of the toolset; of the knowledge base for `rag_config`."""
     rag_config: Annotated[Source | None, Only(("rag",))] = None
     """A knowledge base of this toolset alone."""
-    url: Annotated[str | None, NONEMPTY, _WEB] = None
+    url: Annotated[str | None, NONEMPTY, _WEB, Needed(_WEB.types, "https://example.org")] = None
     """Address of the agent or of the interface's description."""
     headers: Annotated[Mapping[str, str], _WEB] = field(default_factory=dict)
     """Sent with each request."""
@@ -139,9 +139,13 @@ class Toolset:
     """One list for all agents."""
     path: Annotated[str | None, NONEMPTY, Only(("memory", "tasks"))] = None
     """Where it is kept."""
-    shell: Annotated[Mapping[str, Script], Only(("script",))] = field(default_factory=dict)
+    shell: Annotated[
+        Mapping[str, Script], Only(("script",)), Needed(("script",), "{hello: {cmd: echo hello}}")
+    ] = field(default_factory=dict)
     """The commands, by the names of their tools."""
-    api_config: Annotated[ApiCall | None, Only(("api",))] = None
+    api_config: Annotated[
+        ApiCall | None, Only(("api",)), Needed(("api",), "{name: …, endpoint: …}")
+    ] = None
     """The request."""
     post_edit: Annotated[tuple[PostEdit, ...], _FILES] = ()
     """Commands that run after edits."""
@@ -155,29 +159,20 @@ class Toolset:
     """File name endings that the server is for."""
     timeout: Annotated[int | None, Between(1), Only(("fetch",))] = None
     """Seconds that a request may take."""
-    models: Annotated[tuple[str, ...], Only(("model_picker",))] = ()
+    models: Annotated[
+        tuple[str, ...], Only(("model_picker",)), Needed(("model_picker",), "[auto]")
+    ] = ()
     """The models to choose from."""
     line: Annotated[int | None, GIVEN] = hidden(None)
 
     def problems(self) -> Iterator[Problem]:
-        needed = _NEEDED.get(self.type, ())
-        written = [key for key in needed if getattr(self, key)]
-        if needed and len(written) != 1:
-            words = " or ".join(needed)
-            text = f"needs {words}" if not written else f"takes one of {words}, not several"
+        either = {"mcp": ("command", "remote", "ref"), "rag": ("ref", "rag_config")}
+        keys = either.get(self.type, ())
+        written = [key for key in keys if getattr(self, key) is not None]
+        if keys and len(written) != 1:
+            words = " or ".join(keys)
+            text = f"takes one of {words}, not several" if written else f"needs {words}"
             yield Problem("", f"type {self.type} {text}")
-
-
-_NEEDED = {
-    "mcp": ("command", "remote", "ref"),
-    "rag": ("ref", "rag_config"),
-    "a2a": ("url",),
-    "openapi": ("url",),
-    "lsp": ("command",),
-    "model_picker": ("models",),
-    "script": ("shell",),
-    "api": ("api_config",),
-}
 
 
 @dataclass(frozen=True, slots=True)

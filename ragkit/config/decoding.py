@@ -15,7 +15,17 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache, partial
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from ragkit.config import scalars
 from ragkit.config.document import Mapping, Node, Scalar, Sequence
@@ -28,13 +38,13 @@ from ragkit.config.marks import (
     Between,
     Checked,
     Moved,
+    Needed,
     Only,
 )
 
 NOTHING: Final[Any] = object()
 """In place of a value that is wrong and has been reported."""
 
-_NONE = type(None)
 _UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")  # no path and no terminal can take them
 
 
@@ -71,6 +81,11 @@ class Key:
             mark.name for mark in self.marks if isinstance(mark, Also) and not mark.means
         )
 
+    def needed(self, kind: str | None) -> Needed | None:
+        """The mark that makes the key one that a section of that type cannot do without."""
+        marks = (mark for mark in self.marks if isinstance(mark, Needed))
+        return next((mark for mark in marks if kind in mark.types), None)
+
     def fits(self, kind: str | None) -> bool:
         """Whether the key belongs to a section of that type."""
         only = [mark for mark in self.marks if isinstance(mark, Only)]
@@ -103,6 +118,13 @@ def unmarked(kind: Any) -> tuple[Any, tuple[Any, ...]]:
     return kind, ()
 
 
+def members_of(kind: Any) -> tuple[Any, ...]:
+    """The types of a union, None left out; () for any other type."""
+    if get_origin(kind) not in (UnionType, Union):
+        return ()
+    return tuple(member for member in get_args(kind) if member is not type(None))
+
+
 class Decoder:
     """Decodes nodes of one file and remembers what it finds."""
 
@@ -133,10 +155,10 @@ class Decoder:
         origin = get_origin(kind)
         if kind is Any:
             return scalars.guessed(node)
-        if origin is UnionType:
-            return self.value(node, self.alternative(node, kind), key, marks)
+        if members := members_of(kind):
+            return self.value(node, alternative(node, members), key, marks)
         if is_dataclass(kind):
-            return self.section(node, kind, key)  # type: ignore[arg-type]  # never an instance
+            return self.section(node, kind, key)
         if origin is tuple:
             return self.sequence(node, get_args(kind)[0], key, marks)
         if origin is AbstractMapping:
@@ -148,20 +170,7 @@ class Decoder:
             return self.choice(node, get_args(kind), key, marks)
         return self.scalar(node, kind, key, marks)
 
-    def alternative(self, node: Node, kind: Any) -> Any:
-        """The member of a union that has the node's shape, or the first that could be meant."""
-        members = [member for member in get_args(kind) if member is not _NONE]
-        for member in members:
-            plain, _ = unmarked(member)
-            if _shape(plain) is not type(node):
-                continue
-            if not isinstance(node, Scalar) or plain is str or get_origin(plain) is Literal:
-                return member
-            if _READERS.get(plain, scalars.number)(node) is not None:
-                return member
-        return members[0]
-
-    def section(self, node: Node, kind: type[Any], key: str, name: str = "") -> Any:
+    def section(self, node: Node, kind: Any, key: str, name: str = "") -> Any:
         """A dataclass of a mapping; `name` is its key where the user chose it."""
         if isinstance(node, Scalar) and node.is_null:
             node = Mapping({}, node.line, 1)
@@ -189,7 +198,7 @@ class Decoder:
             self.problem(self.line(inner), inner, item.text, item.remedy)
         return NOTHING if found else result
 
-    def values(self, node: Mapping, kind: type[Any], key: str) -> dict[str, Any]:
+    def values(self, node: Mapping, kind: Any, key: str) -> dict[str, Any]:
         """The written keys of a section, decoded; reports unknown, foreign and missing ones."""
         keys = keys_of(kind)
         spelled = {spelling: item for item in keys.values() for spelling in item.spellings}
@@ -217,9 +226,15 @@ class Decoder:
                 if not (ZERO_UNSETS in item.marks and decoded == 0):
                     values[field] = decoded
         for name, item in keys.items():
-            if item.required and name not in values:
-                values[name] = self.problem(node.line, key, f"{name} is missing", _example(item))
+            if name not in values and (item.required or item.needed(given_type)):
+                values[name] = self.missing(item, given_type, node, key)
         return values
+
+    def missing(self, item: Key, kind: str | None, node: Mapping, key: str) -> Any:
+        name, needed = item.field.name, item.needed(kind)
+        text = f"{kind} needs {name}" if needed else f"{name} is missing"
+        remedy = f"add `{name}: {needed.example}`, or another" if needed else _example(item)
+        return self.problem(node.line, key, text, remedy)
 
     def type_of(self, node: Mapping, keys: dict[str, Key]) -> str | None:
         """The section's `type` if it has one that is known, for the keys that depend on it."""
@@ -312,6 +327,19 @@ class Decoder:
         if NONEMPTY in marks and not node.text.strip():
             return self.problem(node.line, key, "is empty", "remove the key or give it a value")
         return node.text
+
+
+def alternative(node: Node, members: tuple[Any, ...]) -> Any:
+    """The member of a union that has the node's shape, or the first: it then says what is wrong."""
+    for member in members:
+        plain, _ = unmarked(member)
+        if _shape(plain) is not type(node):
+            continue
+        if not isinstance(node, Scalar) or plain not in _READERS:
+            return member
+        if _READERS[plain](node) is not None:
+            return member
+    return members[0]
 
 
 def nearest(lines: AbstractMapping[str, int], key: str) -> int:

@@ -26,6 +26,15 @@ class Only:
 
 
 @dataclass(frozen=True, slots=True)
+class Needed:
+    """Some values of its mapping's `type` cannot do without the key."""
+
+    types: tuple[str, ...]
+    example: str
+    """A value to begin with, for the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
 class Also:
     """Another spelling: a key (for a field) or a word (for a choice).
 

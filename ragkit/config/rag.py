@@ -20,13 +20,16 @@ from ragkit.config.marks import (
     Also,
     Between,
     Moved,
+    Needed,
     Only,
     Problem,
     hidden,
 )
 
 _VECTORS = Only(("chunked-embeddings", "semantic-embeddings"))
+_EMBEDDED = Needed(_VECTORS.types, "embedded/static")
 _SEMANTIC = Only(("semantic-embeddings",))
+_DESCRIBED = Needed(_SEMANTIC.types, "dmr/ai/qwen3")
 _BM25 = Only(("bm25",))
 
 
@@ -62,14 +65,14 @@ class StrategySettings:
     limit: Annotated[int, Between(1)] = 5
     """Most candidates that this strategy hands to fusion."""
     threshold: float | None = None
-    """Least score of a candidate: a cosine for embeddings, a BM25 score for words. Unset: no
-    bound."""
+    """Least score of a candidate: for embeddings a cosine; for bm25, from 0 to 1, the score a query
+    word. Unset: no bound."""
     respect_vcs: bool | None = None
     """Leave files out that `.gitignore` names. Unset: as the knowledge base says."""
     chunking: Chunking = field(default_factory=Chunking)
     """How documents are cut into chunks."""
-    embedding_model: Annotated[str | None, NONEMPTY, _VECTORS, Also("model")] = None
-    """What turns text into vectors: a key of `models`, `provider/model` or `auto`. Required."""
+    embedding_model: Annotated[str | None, NONEMPTY, _VECTORS, _EMBEDDED, Also("model")] = None
+    """What turns text into vectors: a key of `models`, `provider/model` or `auto`."""
     vector_dimensions: Annotated[int | None, Between(1, 65_536), _VECTORS] = None
     """Length of the model's vectors. Unset: taken from the model; written: verified."""
     similarity_metric: Annotated[
@@ -82,8 +85,8 @@ class StrategySettings:
     """Most requests to a model at one time."""
     max_indexing_concurrency: Annotated[int, Between(1, 1_000), _VECTORS] = 3
     """Most files in work at one time."""
-    chat_model: Annotated[str | None, NONEMPTY, _SEMANTIC] = None
-    """The model that describes chunks: a key of `models`, `provider/model` or `auto`. Required."""
+    chat_model: Annotated[str | None, NONEMPTY, _SEMANTIC, _DESCRIBED] = None
+    """The model that describes chunks: a key of `models`, `provider/model` or `auto`."""
     semantic_prompt: Annotated[str | None, NONEMPTY, _SEMANTIC] = None
     """What the chat model is asked; may hold `${path}`, `${basename}`, `${chunk_index}`,
     `${content}` and `${ast_context}`. Unset: a prompt of our own."""
@@ -95,19 +98,6 @@ class StrategySettings:
     """How much long chunks are held back: 0 not at all, 1 fully."""
     line: Annotated[int | None, GIVEN] = hidden(None)
     """Where the file says so, from 1; None where no file does."""
-
-    def problems(self) -> Iterator[Problem]:
-        needed = {"embedding_model": self.type != "bm25"}
-        needed["chat_model"] = self.type == "semantic-embeddings"
-        for key, required in needed.items():
-            if required and getattr(self, key) is None:
-                yield Problem("", f"{self.type} needs {key}", _MODELS[key])
-
-
-_MODELS = {
-    "embedding_model": "add `embedding_model: embedded/static`, or another model",
-    "chat_model": "add `chat_model:` with a key of `models` or `provider/model`",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +238,8 @@ class Source:
                 yield Problem(
                     f"results.fusion.weights.{name}", f"no strategy {name}", f"one of: {known}"
                 )
+        if len(names) > 1 and fusion.weights and not any(fusion.weights.values()):
+            yield Problem("results.fusion.weights", "are all 0", "give one a weight above 0")
         missing = [name for name in names if name not in fusion.weights]
         if missing and len(names) > 1 and _needs_weights(fusion):
             yield Problem(
