@@ -1,0 +1,257 @@
+"""The words of a text, for the lexical search: of a chunk, of a query, and of a snippet.
+
+A word of code is found as a whole and by its parts: `getUserNames` gives `getusername`, `get`,
+`user`, `name`; `utf-8` gives `utf-8`, `utf`, `8`. A document and a query are split by the same
+rules, so what is written alike is found, and the more of it agrees, the higher it scores.
+
+A plural counts as its singular. That is all the stemming there is: on three sets of change texts
+(180 queries, see `docs/decisions`) it gained 0.014 nDCG@10, while cutting -ing and -ed as well, or
+indexing a word beside its stem, lost.
+
+A term is lower case, without white space or quotes: letters, digits and marks of any script, and
+inside it the `JOINERS`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import chain, pairwise
+from typing import TypeAlias
+
+VERSION = 1
+"""Changes whenever `terms` would give other terms for some text."""
+
+JOINERS = "_-."
+"""The ASCII characters that a term may hold besides letters and digits."""
+
+_Span: TypeAlias = tuple[str, int, int]  # a term, and the characters it stands for
+
+_LONGEST = 128  # a longer word is a blob: a key, a hash, base64
+_MOST = 64  # terms of a query
+_CACHED = 200_000  # tokens; about 60 MB at the worst
+
+_WORD = r"[A-Za-z0-9_\x80-\U0010ffff]+"
+# A token is what stands together: words, hyphens between them, and dots beside a digit. The dots
+# of `os.path.join` part it, since `join` is what one asks for; those of `3.11.7` do not.
+_TOKEN = re.compile(rf"{_WORD}(?:(?:-|\.(?=[0-9])|(?<=[0-9])\.){_WORD})*")
+_BETWEEN_JOINERS = re.compile(r"[^.-]+")
+_VERSION_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+){2,}")
+# The `s?` keeps the plural of an acronym together: `userIDs` is user + ids.
+_PART = re.compile(r"[A-Z]+s?(?![a-z\x80-\U0010ffff])|[A-Z]?[a-z\x80-\U0010ffff]+|[0-9]+")
+# Scripts written without spaces between words: Thai, Lao, Burmese, Khmer; kana, Han, Hangul.
+_UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+    r"\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    r"\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+_RUN = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|[^ {_UNSPACED}]+")
+_PLAIN_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+
+_STOPS = frozenset(
+    """a about above after again against all also am an and any are as at be because been before
+    being below between both but by can cannot could did didn do does doesn doing don down during
+    each else etc ever few for from further get had has have having he her here hers him his how i
+    if in instead into is isn it its itself just let ll me more most my no nor not now of off on
+    once one only onto or other our out over own per please rather s same she should so some such t
+    than that the their them then there these they this those through to too under until up upon us
+    use used uses using ve very via want was we were what when where whether which while who whom
+    why will with within without would yet you your""".split()
+)
+
+
+def terms(text: str) -> list[str]:
+    """The terms of a text in order, with repetitions: what a document is indexed by.
+
+    Upper case, accents and other writings of the same character (NFKC) make no difference. Scripts
+    without spaces give each two neighbouring characters, and a lone character as itself. Nothing
+    is left out: what is frequent weighs little in BM25, and it may be all that a query has.
+    """
+    return list(chain.from_iterable(map(_known.__getitem__, _TOKEN.findall(text))))
+
+
+def query_terms(query: str) -> list[str]:
+    """The distinct terms to search for, in order; [] if the query has no word at all.
+
+    Stop words are left out of a query in sentences, that is of three words or more of which most
+    are plain ones, unless it has no other words: `to be or not to be` still finds something. Of
+    more than 64 terms the longest stay, as they tell most; the first of those that are as long.
+    """
+    distinct = list(dict.fromkeys(terms(query)))
+    if _in_sentences(query):
+        distinct = [term for term in distinct if term not in _FOLDED_STOPS] or distinct
+    if len(distinct) > _MOST:
+        kept = set(sorted(distinct, key=len, reverse=True)[:_MOST])
+        distinct = [term for term in distinct if term in kept]
+    return distinct
+
+
+def highlights(text: str, query: str) -> list[tuple[int, int]]:
+    """Where the words of the query stand in the text: half-open character ranges, in order.
+
+    Of a longer identifier only the parts that the query has are marked. Ranges neither overlap nor
+    touch.
+    """
+    wanted = set(query_terms(query))
+    marks = []
+    for token in _TOKEN.finditer(text) if wanted else ():
+        at = token.start()
+        marks += [(at + a, at + b) for term, a, b in _spans(token.group()) if term in wanted]
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(marks):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def compat_terms(text: str) -> list[str]:
+    """docker-agent's terms: split at white space and 15 signs, without short and stop words."""
+    words = _COMPAT_SPACE.split(text.lower())
+    return [word for word in words if len(word.encode()) > 2 and word not in _COMPAT_STOPS]
+
+
+_COMPAT_SPACE = re.compile(
+    r"""[.,!?;:()\[\]{}"'\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"""
+)
+_COMPAT_STOPS = frozenset(
+    "the a an and or but in on at to for of as by is was are were be been".split()
+)
+
+
+class _Known(dict[str, tuple[str, ...]]):
+    """Tokens and their terms, as far as they have been met: code repeats its words."""
+
+    def __missing__(self, token: str) -> tuple[str, ...]:
+        found = tuple(term for term, _, _ in _spans(token))
+        if len(token) <= _LONGEST:  # a longer one hardly comes again
+            if len(self) >= _CACHED:
+                self.clear()
+            self[token] = found
+        return found
+
+
+_known = _Known()
+
+
+def _in_sentences(query: str) -> bool:
+    words = query.split()
+    plain = sum(bool(_PLAIN_WORD.fullmatch(word.strip(".,;:!?()\"'`*"))) for word in words)
+    return len(words) >= 3 and plain * 2 > len(words)
+
+
+def _spans(token: str) -> list[_Span]:
+    """The terms of one token, each with the characters of the token that it stands for."""
+    if token.isascii():
+        return _joined(token, 0)
+    folded, origin = _fold(token)
+    spans: list[_Span] = []
+    for run in _RUN.finditer(folded):
+        spans += _bigrams(run) if run["unspaced"] else _tokens(run)
+    return [(term, origin[start], origin[end - 1] + 1) for term, start, end in spans]
+
+
+def _tokens(run: re.Match[str]) -> list[_Span]:
+    at = run.start()
+    tokens = _TOKEN.finditer(run.group())
+    return [span for token in tokens for span in _joined(token.group(), at + token.start())]
+
+
+def _bigrams(run: re.Match[str]) -> list[_Span]:
+    text, at = run.group(), run.start()
+    if len(text) == 1:
+        return [(text, at, at + 1)]
+    pairs = enumerate(pairwise(text), start=at)
+    return [(one + other, index, index + 2) for index, (one, other) in pairs]
+
+
+def _joined(token: str, at: int) -> list[_Span]:
+    """A token's whole and its words; of a version number also the first two numbers."""
+    if "-" not in token and "." not in token:
+        return _word(token, at)
+    words = list(_BETWEEN_JOINERS.finditer(token))
+    spans: list[_Span] = []
+    if len(token) <= _LONGEST:
+        spans.append((token.lower(), at, at + len(token)))
+        if _VERSION_NUMBER.fullmatch(token):
+            end = words[1].end()
+            spans.append((token[:end], at, at + end))
+    for word in words:
+        spans += _word(word.group(), at + word.start())
+    return spans
+
+
+def _word(word: str, at: int) -> list[_Span]:
+    """A word's whole and its parts; a part of one character says too little."""
+    lower = word.lower()
+    if len(word) > _LONGEST:
+        return [(lower[:_LONGEST], at, at + len(word))]
+    if word.isalpha() and word[1:] == lower[1:]:  # most words: plain, or with a capital
+        return [(_singular(lower), at, at + len(word))]
+    parts = [(part.group().lower(), *part.span()) for part in _PART.finditer(word)]
+    if not parts:  # underscores alone
+        return []
+    spans = [(_singular(lower), at, at + len(word))]
+    if len(parts[0][0]) < len(word):
+        spans += [(_singular(part), at + a, at + b) for part, a, b in parts if b - a > 1]
+    return spans
+
+
+_SINGULAR_IN_S = frozenset(["alias", "atlas", "bias", "canvas", "lens"])
+
+
+def _singular(word: str) -> str:
+    """A word of letters without its plural: classes, class → class; caches, cache → cach.
+
+    What comes out need not be a word; it must only be the same for the singular and the plural.
+    """
+    if len(word) < 4 or word[-1] not in "se" or not word.isalpha() or word in _SINGULAR_IN_S:
+        return word
+    if word[-1] == "s" and word[-2] not in "sui":
+        word = word[:-1]
+    if word.endswith("ie") and len(word) > 3:
+        return word[:-2] + "y"
+    return word[:-1] if word.endswith(("se", "xe", "ze", "he")) else word
+
+
+_FOLDED_STOPS = _STOPS | frozenset(map(_singular, _STOPS))
+
+
+def _fold(token: str) -> tuple[str, list[int]]:
+    """The token's characters in one writing, and for each the index that it comes from.
+
+    What is not a letter, digit, mark or joiner becomes a space.
+    """
+    folded: list[str] = []
+    origin: list[int] = []
+    start = 0
+    while start < len(token):
+        end = start + 1
+        while end < len(token) and token[end] > "\u02ff" and unicodedata.combining(token[end]):
+            end += 1
+        plain = _fold_character(token[start:end])
+        folded.append(plain)
+        origin += [start] * len(plain)
+        start = end
+    return "".join(folded), origin
+
+
+def _fold_character(character: str) -> str:
+    """One character and its combining marks: é → e, Ａ → A, ß → ss, ガ and ｶﾞ → ガ."""
+    if character.isascii():
+        return character
+    plain = _without_accents(unicodedata.normalize("NFKC", character))
+    if not plain.isascii():
+        plain = _without_accents(plain.casefold())
+    return "".join(one if _is_wordly(one) else " " for one in plain)
+
+
+def _without_accents(text: str) -> str:
+    # U+0300 to U+036F alone: the marks of Devanagari, Arabic or kana make another letter.
+    apart = unicodedata.normalize("NFD", text)
+    return unicodedata.normalize("NFC", re.sub("[\u0300-\u036f]", "", apart))
+
+
+def _is_wordly(character: str) -> bool:
+    return character.isalnum() or character in JOINERS or unicodedata.category(character)[0] == "M"
