@@ -51,6 +51,16 @@ def paths(answer: Answer) -> list[str]:
     return list(dict.fromkeys(hit.chunk.path for hit in answer.hits))
 
 
+def why_nothing(kb: KnowledgeBase) -> str:
+    """What to say where there is no hit."""
+    if any(index.store.statistics().chunks for index in kb.indexes):
+        return "no hit"
+    return (
+        f"no hit: there is nothing to index in {kb.source.root}; "
+        "`ragkit index --dry-run` lists what stays out, and why"
+    )
+
+
 def show(answer: Answer, *, context: int, explain: bool) -> None:
     """Print the hits to stdout, notes to stderr; colour only on a terminal."""
     for note in answer.degraded:
@@ -63,8 +73,6 @@ def show(answer: Answer, *, context: int, explain: bool) -> None:
             click.echo(f"{click.style(f'{number:>6}', dim=True)}  {line}")
         if explain:
             click.echo(click.style(f"        {_history(hit)}", dim=True))
-    if not answer.hits:
-        click.echo("no hit", err=True)
     if explain:
         times = ", ".join(f"{stage} {seconds * 1000:.1f} ms" for stage, seconds in answer.stages)
         click.echo(click.style(f"\ntimes: {times}", dim=True))

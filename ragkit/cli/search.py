@@ -56,6 +56,8 @@ def search(
 
             refreshed(kb)
         answer = kb.answer(query, limit)
+        if not answer.hits:
+            click.echo(rendering.why_nothing(kb), err=True)
         if as_json:
             click.echo(rendering.as_json(kb, answer))
         elif only_files:

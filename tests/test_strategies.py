@@ -1,0 +1,126 @@
+"""What a strategy stores of a chunk, and how it searches; over a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from ragkit import stores
+from ragkit.strategies.bm25 import BM25
+from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings, embedded_text, key_of
+from ragkit.types import Chunk, Entry, Record, Store, Strategy
+
+TEXTS = {
+    "cats.txt": "The cat sat on the mat.",
+    "dogs.txt": "A dog chased the cat; the cat ran.",
+    "db.txt": "Vector databases store embeddings for search.",
+}
+
+
+class Letters:
+    """An embedder whose vector counts the letters a to h; it remembers what it was asked."""
+
+    name = "letters"
+    fingerprint = "letters-1"
+    dimensions = 8
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def embed(
+        self, texts: Sequence[str], kind: Literal["document", "query"]
+    ) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        self.asked += [(kind, text) for text in texts]
+        counts = [[text.count(letter) for letter in "abcdefgh"] for text in texts]
+        rows = np.array(counts, dtype=np.float32)
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        return np.divide(rows, lengths, out=rows, where=lengths > 0)
+
+
+def entry(path: str, text: str, context: str = "") -> Entry:
+    return Entry(Chunk(path, 0, text, 0, len(text), 1, 1, context))
+
+
+@pytest.fixture
+def fill(tmp_path: Path) -> Iterator[Callable[[Strategy], Store]]:
+    """A store that holds TEXTS as a strategy prepares them."""
+    opened = []
+
+    def filled(strategy: Strategy) -> Store:
+        store = stores.open(tmp_path / "x.db", "files", "x", 8)
+        opened.append(store)
+        for path, text in TEXTS.items():
+            (ready,) = strategy.prepare([entry(path, text)], store.known)
+            store.replace(Record(path, "d", len(text), 1), [ready])
+        return store
+
+    yield filled
+    for store in opened:
+        store.close()
+
+
+def paths(strategy: Strategy, store: Store, query: str) -> list[str]:
+    return [hit.chunk.path for hit in strategy.search(store, query, 10)]
+
+
+def test_words_of_text_context_and_path_are_indexed() -> None:
+    (ready,) = BM25().prepare([entry("src/feedMe.py", "birds = 3", "Feeder > weigh")], dict)
+    assert {"src", "feed", "me", "py", "birds", "feeder", "weigh"} <= set(str(ready.words).split())
+
+
+def test_bm25_ranks_by_words_with_its_score_in_the_history(
+    fill: Callable[[Strategy], Store],
+) -> None:
+    bm25 = BM25(name="words")
+    store = fill(bm25)
+    hits = bm25.search(store, "cat cat cat", 10)
+    assert [hit.chunk.path for hit in hits] == ["dogs.txt", "cats.txt"]
+    assert all(hit.scores == {"words": hit.score} and hit.score > 0 for hit in hits)
+    assert paths(bm25, store, "no such thing") == []
+    assert paths(bm25, store, "?!") == []
+
+
+def test_the_threshold_of_bm25_is_a_share_per_query_word(
+    fill: Callable[[Strategy], Store],
+) -> None:
+    store = fill(BM25())
+    assert paths(BM25(), store, "cat zebra giraffe") == ["dogs.txt", "cats.txt"]
+    assert paths(BM25(threshold=0.99), store, "cat zebra giraffe") == []
+
+
+def test_a_chunk_is_embedded_with_its_context_but_not_its_path() -> None:
+    assert embedded_text(entry("a/b.py", "text", "Store > replace").chunk) == "Store > replace\ntext"
+    assert embedded_text(entry("a/b.py", "text").chunk) == "text"
+
+
+def test_equal_texts_are_embedded_once_and_known_ones_never() -> None:
+    embedder = Letters()
+    strategy = ChunkedEmbeddings(embedder)
+    known = {key_of("letters-1", "abc"): np.ones(8, np.float32)}
+    ready = strategy.prepare(
+        [entry("1", "abc"), entry("2", "hh"), entry("3", "hh")],
+        lambda keys: {key: known[key] for key in keys if key in known},
+    )
+    assert embedder.asked == [("document", "hh")]
+    assert ready[0].vector is known[key_of("letters-1", "abc")]
+    assert ready[1].key == ready[2].key != ready[0].key
+    assert [item.chunk.path for item in ready] == ["1", "2", "3"]
+
+
+def test_another_model_has_another_key_for_the_same_text() -> None:
+    assert key_of("model-1", "text") != key_of("model-2", "text")
+
+
+def test_vectors_rank_by_cosine_and_the_threshold_cuts(fill: Callable[[Strategy], Store]) -> None:
+    strategy = ChunkedEmbeddings(Letters())
+    store = fill(strategy)
+    hits = strategy.search(store, "a cat", 10)
+    assert hits[0].chunk.path == "cats.txt"
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    least = hits[0].score - 1e-6
+    assert paths(ChunkedEmbeddings(Letters(), threshold=least), store, "a cat") == ["cats.txt"]
+    assert paths(strategy, store, "xyz") == [], "a query without a known word has no direction"
