@@ -1,0 +1,36 @@
+"""What is remembered: indexes in one SQLite file, or another store of the same contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ragkit.stores.sqlite import SqliteStore
+
+__all__ = ["open"]
+
+
+def open(
+    path: Path,
+    name: str,
+    fingerprint: str,
+    dimensions: int | None,
+    *,
+    read_only: bool = False,
+    create: bool = True,
+    wait: float = 5.0,
+) -> SqliteStore:
+    """Open the index `name` in the database at `path`; both are made at the first write.
+
+    `fingerprint` says what the entries were made with: an index of another fingerprint is another
+    index, kept beside this one until this one is complete. `dimensions` is the length of its
+    vectors, None where it has none. A `read_only` store leaves no trace, and is empty where there
+    is no file; otherwise a missing file and its folder are made, or refused without `create`.
+    `wait` is for how many seconds a write waits for another process. Raises StoreError.
+    """
+    from ragkit.stores.sqlite import SqliteStore
+
+    return SqliteStore(
+        path, name, fingerprint, dimensions, read_only=read_only, create=create, wait=wait
+    )

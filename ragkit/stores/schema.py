@@ -1,0 +1,132 @@
+"""The tables of a database file, and how to tell whose file it is.
+
+One file holds several indexes: several names, and of one name the index that answers and the one
+that is being built with other settings. They share one table:
+
+    embeddings(id, key, used, vector)   every embedded text: vector is float32[d], the truth;
+                                        key is the hash that finds it again; used is when it was
+                                        last let go, for pruning
+
+and each index i has tables of its own, so that it can be dropped at once:
+
+    documents_i(id, path, …)            one row a file that was looked at
+    chunks_i(id, document, position, embedding, words)
+                                        narrow: what searches touch. words counts them; NULL is
+                                        not searched by words, and embedding NULL not by vector
+    texts_i(id, …, text)                wide: read for hits only; id is the chunk's
+    words_i                             FTS5; rowid is the chunk's id; see `words`
+    terms_i                             the vocabulary of words_i
+    codes_i(id, code)                   vec0, int8[d]; id is the embedding's; holds exactly the
+                                        embeddings that a chunk of i uses and that are not zero
+
+`codes_i` is where other codes go: sign bits as a second vec0 column or table `bits_i(id, bit[d])`
+of the same rows, float32 rows dropped from `embeddings` where int8 is enough. What changes a
+table raises VERSION and adds a step to `upgrade`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+
+from ragkit.errors import StoreError
+
+APPLICATION = 0x7261676B
+"""`ragk`, in the header of every database of ragkit."""
+
+VERSION = 1
+"""Of the tables below, in the header's `user_version`."""
+
+_SHARED = f"""
+pragma application_id = {APPLICATION};
+pragma user_version = {VERSION};
+create table indexes(
+  id integer primary key, name text not null, fingerprint text not null, dimensions integer,
+  complete integer not null default 0, generation integer not null default 0, created real not null,
+  unique(name, fingerprint)
+) strict;
+create table meta(
+  index_id integer not null, key text not null, value text not null,
+  primary key(index_id, key)
+) strict, without rowid;
+create table embeddings(
+  id integer primary key, key blob not null unique, used real not null, vector blob not null
+) strict;
+"""
+
+_INDEX = """
+create table documents_{i}(
+  id integer primary key, path unique not null, digest text not null, size integer not null,
+  mtime_ns integer not null, language text, outcome text not null, reason not null,
+  indexed_at real not null
+);
+create table chunks_{i}(
+  id integer primary key, document integer not null, position integer not null,
+  embedding integer, words integer
+) strict;
+create index chunks_{i}_document on chunks_{i}(document, position);
+create index chunks_{i}_embedding on chunks_{i}(embedding) where embedding is not null;
+create table texts_{i}(
+  id integer primary key, start integer not null, "end" integer not null,
+  start_line integer not null, end_line integer not null, context not null, text not null
+);
+create virtual table words_{i} using fts5(
+  words, content='', contentless_delete=1, detail=none, tokenize="ascii tokenchars '{marks}'"
+);
+create virtual table terms_{i} using fts5vocab(words_{i}, instance);
+"""
+
+_CODES = "create virtual table codes_{i} using vec0(id integer primary key, code int8[{d}] \
+distance_metric=cosine)"
+
+TABLES = ("terms", "words", "codes", "texts", "chunks", "documents")
+"""Of one index, in the order in which they can be dropped."""
+
+# Words arrive cut, so every character that is not white space belongs to one: all of ASCII but
+# letters and digits, which FTS5 counts as such anyway, and NUL, which cannot be in its options.
+_MARKS = "".join(
+    chr(c) for c in (*range(1, 128), 0x1F) if not chr(c).isspace() and not chr(c).isalnum()
+)
+
+
+def is_empty(connection: apsw.Connection, path: Path) -> bool:
+    """Whether the file has no content yet. Raises StoreError where it is not ours to use."""
+    application = connection.pragma("application_id")
+    version = connection.pragma("user_version")
+    if application == APPLICATION:
+        if version > VERSION:
+            raise StoreError(
+                f"{path}: made by a newer ragkit (schema {version}, this one knows {VERSION})",
+                remedy="upgrade ragkit, or give another path",
+            )
+        return False
+    if application or version or connection.execute("select 1 from sqlite_schema").fetchone():
+        raise StoreError(
+            f"{path}: a database of another program", remedy="give another path for the index"
+        )
+    return True
+
+
+def create(connection: apsw.Connection) -> None:
+    """The tables that all indexes share; in the caller's transaction."""
+    connection.execute(_SHARED)
+
+
+def create_index(connection: apsw.Connection, index: int, dimensions: int | None) -> None:
+    """The tables of one index; in the caller's transaction."""
+    marks = (_MARKS + "\x1f").replace("'", "''").replace('"', '""')
+    connection.execute(_INDEX.format(i=index, marks=marks))
+    create_codes(connection, index, dimensions)
+
+
+def create_codes(connection: apsw.Connection, index: int, dimensions: int | None) -> None:
+    """The vectors' table of one index, where it has vectors."""
+    if dimensions is not None:
+        connection.execute(_CODES.format(i=index, d=dimensions))
+
+
+def drop_index(connection: apsw.Connection, index: int) -> None:
+    """Drop one index's tables; in the caller's transaction."""
+    for table in TABLES:
+        connection.execute(f"drop table if exists {table}_{index}")

@@ -1,0 +1,383 @@
+"""One index in a SQLite file.
+
+Writes come from one thread, each in one transaction; every searching thread reads through a
+connection of its own, and sees the index as it was when its read began. The tables are described
+in `schema`; how words and vectors are searched, in `words` and `vectors`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import apsw
+
+from ragkit.errors import StoreError, StoreMismatch
+from ragkit.stores import connection as connections
+from ragkit.stores import rows, schema, vectors
+from ragkit.stores import words as lexical
+from ragkit.types import Chunk, Entry, Record, Statistics
+
+if TYPE_CHECKING:
+    from ragkit.types import Vector
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIndex:
+    """An index of a database file."""
+
+    id: int
+    name: str
+    fingerprint: str
+    dimensions: int | None
+    complete: bool
+    created: float
+    """Seconds since the epoch."""
+
+
+class _Reader:
+    """A connection that only reads, and what it remembers of the index between searches."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.sql = connection
+        self._lists: lexical.Lists | None = None
+
+    def lists(self, index: int) -> lexical.Lists:
+        """Inverted lists of the index in the state that the open transaction sees."""
+        generation = connections.value(
+            self.sql, "select generation from indexes where id = ?", (index,)
+        )
+        lists = self._lists
+        if lists is None or (lists.index, lists.generation) != (index, generation):
+            lists = self._lists = lexical.load(self.sql, index, generation)
+        return lists
+
+
+class SqliteStore:
+    """A `ragkit.types.Store` in a SQLite file; see `ragkit.stores.open`.
+
+    All methods raise StoreError: StoreBusy when another process writes for longer than `wait`,
+    StoreFull when the disk is full, StoreMismatch when another process replaced the index by one
+    with other settings. What was stored before stays.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        fingerprint: str,
+        dimensions: int | None,
+        *,
+        read_only: bool = False,
+        create: bool = True,
+        wait: float = 5.0,
+    ) -> None:
+        self.path = path
+        self.name = name
+        self.fingerprint = fingerprint
+        self.dimensions = dimensions
+        self._read_only = read_only
+        self._wait = wait
+        self._writer: apsw.Connection | None = None
+        self._local = threading.local()
+        self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
+        self._closed = False
+        self._seen = False  # whether this index was in the file once
+        if not path.exists() and not create and not read_only:
+            raise StoreError(f"{path}: no such database", remedy="run `ragkit index`")
+        with self._reading():
+            pass
+
+    # ── what is stored ──
+
+    def records(self) -> dict[str, Record]:
+        """Every file that was looked at, by path."""
+        with self._reading() as (reader, index):
+            return {} if index is None else rows.read_records(reader.sql, index)
+
+    def known(self, keys: Sequence[bytes]) -> dict[bytes, Vector]:
+        """Vectors stored under these keys, also of chunks that are gone; read-only arrays."""
+        with self._reading() as (reader, _):
+            return vectors.known(reader.sql, keys)
+
+    def chunks(self, path: str) -> list[Chunk]:
+        """A file's chunks in order; [] for an unknown path."""
+        with self._reading() as (reader, index):
+            return [] if index is None else rows.chunks_of(reader.sql, index, path)
+
+    def statistics(self) -> Statistics:
+        """Counts of this index; `embeddings` and `size` are of the whole file."""
+        size = sum(_size(self.path.with_name(self.path.name + end)) for end in ("", "-wal"))
+        with self._reading() as (reader, index):
+            embeddings = connections.value(reader.sql, "select count(*) from embeddings")
+            if index is None:
+                return Statistics(0, 0, 0, 0, embeddings, size)
+            documents = connections.value(reader.sql, f"select count(*) from documents_{index}")
+            chunks, worded, embedded = connections.query(
+                reader.sql, f"select count(*), count(words), count(embedding) from chunks_{index}"
+            )[0]
+            return Statistics(documents, chunks, worded, embedded, embeddings, size)
+
+    # ── searches ──
+
+    def nearest(self, vector: Vector, limit: int) -> list[tuple[Chunk, float]]:
+        """Chunks by cosine in [-1, 1], best first; ties by (path, start).
+
+        The best of `vectors.candidates(limit)` that an int8 scan found; cosines are exact. A zero
+        vector is like nothing: []. Raises StoreMismatch for another length, StoreError for NaN.
+        """
+        vector = vectors.checked(vector, self.dimensions, "the query")
+        with self._reading() as (reader, index):
+            if index is None or limit < 1:
+                return []
+            found = dict(vectors.nearest(reader.sql, index, vector, limit))
+            users = rows.users(reader.sql, index, found)
+            scores = {chunk: found[embedding] for chunk, embedding in users.items()}
+            return rows.ranked(reader.sql, index, scores, limit)
+
+    def matching(
+        self, words: Sequence[str], limit: int, *, k1: float = 1.2, b: float = 0.75
+    ) -> list[tuple[Chunk, float]]:
+        """Chunks that hold any of the words, by BM25 (> 0), best first; ties by (path, start).
+
+        Exact for every chunk, as in `words.best`. Words fold the case of ASCII letters; one that is
+        given twice counts once.
+        """
+        with self._reading() as (reader, index):
+            if index is None or limit < 1:
+                return []
+            ids, scores = lexical.best(reader.sql, reader.lists(index), words, limit, k1, b)
+            scored = dict(zip(ids.tolist(), scores.tolist(), strict=True))
+            return rows.ranked(reader.sql, index, scored, limit)
+
+    # ── writes ──
+
+    def replace(self, record: Record, entries: Sequence[Entry]) -> None:
+        """Put a file's entries in the place of all it had, in one transaction."""
+        embedded = {
+            vectors.key_of(entry): vectors.checked(
+                entry.vector, self.dimensions, entry.chunk.location
+            )
+            for entry in entries
+            if entry.vector is not None
+        }
+        with self._writing() as (writer, index):
+            document = rows.write_record(writer, index, record)
+            now = time.time()
+            ids = vectors.keep(writer, embedded, now)
+            with self._codes_kept(writer, index, [document], ids.values(), now):
+                free = rows.remove_chunks(writer, index, [document])
+                stored = [
+                    (entry, None if entry.vector is None else ids[vectors.key_of(entry)])
+                    for entry in entries
+                ]
+                rows.add_chunks(writer, index, document, stored, free)
+
+    def note(self, record: Record) -> None:
+        """Remember a file's new stamp or failure; its chunks stay as they are."""
+        with self._writing() as (writer, index):
+            rows.write_record(writer, index, record)
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Forget files and their chunks, in one transaction; unknown paths are no error."""
+        with self._writing() as (writer, index):
+            documents = rows.document_ids(writer, index, paths)
+            with self._codes_kept(writer, index, documents, (), time.time()):
+                rows.remove_chunks(writer, index, documents)
+            rows.remove_records(writer, index, documents)
+
+    def clear(self) -> None:
+        """Forget all files of this index, and that it was complete; embeddings stay known."""
+        with self._writing() as (writer, index):
+            schema.drop_index(writer, index)
+            schema.create_index(writer, index, self.dimensions)
+            writer.execute("update indexes set complete = 0 where id = ?", (index,))
+
+    def complete(self) -> None:
+        """Let this index answer in the place of every other of its name, which are dropped.
+
+        Also drops the embeddings that were used longest ago, where more are kept for no
+        chunk than `rows.SPARE_EMBEDDINGS` allows.
+        """
+        with self._writing() as (writer, index):
+            others = "select id from indexes where name = ? and id <> ?"
+            for (other,) in connections.query(writer, others, (self.name, index)):
+                schema.drop_index(writer, other)
+                writer.execute("delete from indexes where id = ?", (other,))
+                writer.execute("delete from meta where index_id = ?", (other,))
+            writer.execute("update indexes set complete = 1 where id = ?", (index,))
+            rows.prune(writer, [i for (i,) in connections.query(writer, "select id from indexes")])
+            rows.compact(writer, index, self.dimensions)
+
+    # ── the state of the index ──
+
+    def indexes(self) -> list[StoredIndex]:
+        """All indexes of the file, in the order in which they were made."""
+        sql = "select id, name, fingerprint, dimensions, complete, created from indexes order by id"
+        with self._reading() as (reader, _):
+            found = connections.query(reader.sql, sql)
+        return [StoredIndex(i, n, f, d, bool(c), t) for i, n, f, d, c, t in found]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a whole sync has ended since the index was made or cleared."""
+        return any(i.complete and i.fingerprint == self.fingerprint for i in self._namesakes())
+
+    @property
+    def answering_fingerprint(self) -> str | None:
+        """Fingerprint of the complete index of this name; None where there is none."""
+        complete = {i.fingerprint for i in self._namesakes() if i.complete}
+        return self.fingerprint if self.fingerprint in complete else next(iter(complete), None)
+
+    @property
+    def stale(self) -> bool:
+        """Whether this index is not complete, but an older one, of other settings, still is."""
+        return self.answering_fingerprint not in (None, self.fingerprint)
+
+    def _namesakes(self) -> list[StoredIndex]:
+        return [index for index in self.indexes() if index.name == self.name]
+
+    def meta(self) -> dict[str, str]:
+        """What callers remember of this index by `set_meta`."""
+        with self._reading() as (reader, index):
+            sql = "select key, value from meta where index_id = ?"
+            return dict(connections.query(reader.sql, sql, (index,)))
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Remember something of this index, such as when it was last compared with the disk."""
+        with self._writing() as (writer, index):
+            writer.execute("insert or replace into meta values(?, ?, ?)", (index, key, value))
+
+    def check(self) -> list[str]:
+        """What is wrong with the file or this index, a sentence each; [] for nothing. Slow."""
+        with self._reading() as (reader, index):
+            found = [line for (line,) in connections.query(reader.sql, "pragma quick_check")]
+            found = [line for line in found if line != "ok"]
+            if index is not None:
+                found += rows.violations(reader.sql, index, self.dimensions)
+            return found
+
+    def close(self) -> None:
+        """Close every connection; a second call does nothing."""
+        self._closed = True
+        with connections.translated(self.path):
+            for reader in list(self._readers):
+                reader.sql.close()
+            if self._writer is not None:
+                self._writer.close()
+
+    # ── transactions ──
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[_Reader, int | None]]:
+        """This thread's reader and the index's id, None before its first write; one snapshot."""
+        with connections.translated(self.path):
+            reader = self._reader()
+            reader.sql.execute("begin")
+            try:
+                yield reader, self._index(reader.sql)
+            finally:
+                reader.sql.execute("rollback")
+
+    def _reader(self) -> _Reader:
+        if self._closed:
+            raise StoreError(f"{self.path}: the store is closed")
+        reader: _Reader | None = getattr(self._local, "reader", None)
+        if reader is None or (not reader.sql.filename and self.path.exists()):
+            reader = _Reader(connections.reader(self.path, wait=self._wait))
+            self._local.reader = reader
+            self._readers.add(reader)
+        return reader
+
+    @contextmanager
+    def _writing(self) -> Iterator[tuple[apsw.Connection, int]]:
+        """The writer and the index's id, in one transaction that is undone by any exception."""
+        if self._closed:
+            raise StoreError(f"{self.path}: the store is closed")
+        if self._read_only:
+            raise StoreError(f"{self.path}: was opened for reading only")
+        with connections.translated(self.path):
+            if self._writer is None:
+                self._writer = connections.writer(self.path, create=True, wait=self._wait)
+            writer = self._writer
+            writer.execute("begin immediate")
+            try:
+                index = self._index(writer)
+                if index is None:
+                    index = self._create(writer)
+                yield writer, index
+                writer.execute(
+                    "update indexes set generation = generation + 1 where id = ?", (index,)
+                )
+                writer.execute("commit")
+            except BaseException:
+                with suppress(apsw.Error):  # a full disk has rolled back already
+                    writer.execute("rollback")
+                raise
+
+    def _index(self, connection: apsw.Connection) -> int | None:
+        """The id of this index; None before its first write."""
+        found = connections.query(
+            connection,
+            "select id, dimensions from indexes where name = ? and fingerprint = ?",
+            (self.name, self.fingerprint),
+        )
+        if not found and self._seen:
+            raise StoreMismatch(
+                f"{self.path}: index {self.name} was replaced by one with other settings",
+                remedy="start again",
+            )
+        if not found:
+            return None
+        [(index, dimensions)] = found
+        if dimensions != self.dimensions:
+            raise StoreMismatch(
+                f"{self.path}: index {self.name} has vectors of {dimensions} dimensions, "
+                f"not {self.dimensions}",
+                remedy="run `ragkit index --rebuild`",
+            )
+        self._seen = True
+        return int(index)
+
+    def _create(self, writer: apsw.Connection) -> int:
+        writer.execute(
+            "insert into indexes(name, fingerprint, dimensions, created) values(?, ?, ?, ?)",
+            (self.name, self.fingerprint, self.dimensions, time.time()),
+        )
+        index = writer.last_insert_rowid()
+        schema.create_index(writer, index, self.dimensions)
+        return index
+
+    @contextmanager
+    def _codes_kept(
+        self,
+        writer: apsw.Connection,
+        index: int,
+        documents: Sequence[int],
+        new: Iterable[int],
+        now: float,
+    ) -> Iterator[None]:
+        """Hold codes to what chunks use, while these documents' chunks change inside."""
+        if self.dimensions is None:
+            yield
+            return
+        touched = rows.embeddings_of(writer, index, documents) | set(new)
+        before = vectors.used(writer, index, touched)
+        yield
+        after = vectors.used(writer, index, touched)
+        vectors.list_codes(writer, index, after - before)
+        vectors.unlist_codes(writer, index, before - after, now)
+
+
+def _size(path: Path) -> int:
+    """Bytes; 0 for a file that is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
