@@ -8,13 +8,14 @@ overlap, and together hold all that is not whitespace.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
 from ragkit.chunkers.grammars import parse
 from ragkit.chunkers.packing import GLUED, Atom, pack
 from ragkit.chunkers.spans import chunks
-from ragkit.chunkers.symbols import RULES, Naming, Rules, inside
+from ragkit.chunkers.symbols import PREFIXES, RULES, Naming, inside
 from ragkit.types import Chunk, Document
 
 if TYPE_CHECKING:
@@ -25,17 +26,15 @@ _DEEPEST = 60
 
 _GAP = 3  # newlines between a comment and what it is about; PEP 8 puts three under a banner
 
-_PREFIXES = frozenset({"decorator", "attribute_item", "attribute_list", "annotation"})
-
 
 def chunk(document: Document, *, size: int) -> list[Chunk] | None:
     """The document in chunks of at most `size` characters, or None where it cannot be parsed."""
     language = document.language or ""
-    rules = RULES[language]
-    root = parse(language, _source(document.text))
+    source = _source(document.text)
+    root = parse(language, source)
     if root is None:
         return None
-    atoms = _Outline(document.text, size, rules).atoms(root)
+    atoms = _Outline(language, document.text, source, size).atoms(root)
     return chunks(document, pack(document.text, atoms, size=size, small=size // 5))
 
 
@@ -46,7 +45,7 @@ def _source(text: str) -> bytes:
     signs an operator, so the tree is the one of the true text; names are read from that.
     """
     if not text.isascii() or "\0" in text:
-        text = text.translate(_STAND_INS)
+        text = _FOREIGN.sub(lambda run: run[0].translate(_STAND_INS), text)
     return text.encode("ascii")
 
 
@@ -55,9 +54,7 @@ class _StandIns(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
-        if 0 < code < 128:
-            stand_in = character
-        elif code == 0 or character.isspace():
+        if code == 0 or character.isspace():
             stand_in = " "
         elif unicodedata.category(character) == "Sm":
             stand_in = "+"
@@ -68,18 +65,20 @@ class _StandIns(dict[int, str]):
 
 
 _STAND_INS = _StandIns()
+_FOREIGN = re.compile(r"[^\x01-\x7f]+")
 
 
 class _Outline:
     """One walk over a syntax tree, down to the nodes that fit."""
 
-    def __init__(self, text: str, size: int, rules: Rules) -> None:
+    def __init__(self, language: str, text: str, source: bytes, size: int) -> None:
         self._text = text
+        self._source = source
         self._size = size
-        self._rules = rules
+        self._rules = RULES[language]
+        self._prefixes = PREFIXES[language]
         self._atoms = [Atom(0, 0)]
-        self._reached = 0  # start of the last node seen
-        self._prefix_end = -1  # end of the last node, where it belongs to the next one
+        self._start, self._end, self._kind = 0, 0, ""  # of the node before
 
     def atoms(self, root: Node) -> list[Atom]:
         self._expand(root, 0, ())
@@ -87,43 +86,43 @@ class _Outline:
 
     def _expand(self, node: Node, depth: int, scope: tuple[str, ...]) -> None:
         for part in node.children:
-            start = part.start_byte
-            kind = part.type
+            start, end, kind = part.start_byte, part.end_byte, part.type
+            large = end - start > self._size and depth < _DEEPEST
             rule = self._rules.get(kind)
-            large = part.end_byte - start > self._size and depth < _DEEPEST
             names = self._names(part, rule) if rule and not (large and rule is inside) else ()
-            inner = scope + names[:1] if large else scope
-            self._place(part, kind, depth, inner, () if large else names)
+            if large:
+                scope_within = scope + names[:1] if names else scope
+                self._place(part, start, depth, scope_within, ())
+            else:
+                self._place(part, start, depth, scope, names)
+            self._start, self._end, self._kind = start, end, kind
             if large and part.child_count:
-                self._expand(part, depth + 1, inner)
+                self._expand(part, depth + 1, scope_within)
 
     def _place(
-        self, node: Node, kind: str, depth: int, scope: tuple[str, ...], names: tuple[str, ...]
+        self, node: Node, start: int, depth: int, scope: tuple[str, ...], names: tuple[str, ...]
     ) -> None:
         """Begin an atom with this node, if it is the first on its line, or add it to the last."""
-        start = node.start_byte
-        newline = self._text.rfind("\n", self._reached, start)
-        self._reached = start
-        if newline < 0 or not self._blank(newline + 1, start):
+        newline = self._text.rfind("\n", self._start, start)
+        if newline < 0 or not (newline + 1 == start or self._text[newline:start].isspace()):
             atom = self._atoms[-1]
-            atom.names += names
+            if names:
+                atom.names += names
             if len(scope) > len(atom.scope):  # `export class …`: what is large begins on this line
                 atom.scope = scope
-        else:
-            if not node.is_named:  # `}` or `end`
-                depth += GLUED
-                scope = self._atoms[-1].scope
-            elif self._prefix_end >= 0 and self._text.count("\n", self._prefix_end, start) <= _GAP:
-                depth += GLUED
-            self._atoms.append(Atom(newline + 1, depth, scope, names))
-        is_prefix = "comment" in kind or kind in _PREFIXES
-        self._prefix_end = node.end_byte if is_prefix else -1
-
-    def _blank(self, start: int, end: int) -> bool:
-        return start == end or self._text[start:end].isspace()
+            return
+        if not node.is_named:  # `}` or `end`
+            depth += GLUED
+            scope = self._atoms[-1].scope
+        elif ("comment" in self._kind or self._kind in self._prefixes) and self._text.count(
+            "\n", self._end, start
+        ) <= _GAP:
+            depth += GLUED
+        self._atoms.append(Atom(newline + 1, depth, scope, names))
 
     def _names(self, node: Node, rule: Naming) -> tuple[str, ...]:
-        return tuple(
-            " ".join(self._text[name.start_byte : name.end_byte].split())
-            for name in rule(node, self._rules)
+        found = (
+            ".".join(self._text[part.start_byte : part.end_byte].strip("\"'") for part in name)
+            for name in rule(node, self._rules, self._source)
         )
+        return tuple(" ".join(name.split()) for name in found if name)

@@ -24,6 +24,7 @@ _LAST_RESORT = 5.0
 def parse(language: str, source: bytes) -> Node | None:
     """The root of the source's syntax tree, with offsets in bytes; thread-safe.
 
+    `Node.text` is not to be asked for: the tree does not hold its source, and the process dies.
     None where there is no such grammar, none for this platform, or the parser gives up.
     """
     if len(source) > _LONGEST:

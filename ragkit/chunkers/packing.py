@@ -44,12 +44,12 @@ def pack(text: str, atoms: list[Atom], *, size: int, small: int) -> Iterator[Spa
     characters.
     """
     group: list[Atom] = []
-    for atom in _fitting(text, _ended(text, atoms), size):
+    for atom in _fitting(text, atoms, size):
         while group and atom.end - group[0].start > size:
             cut = _best_cut(group, atom, size)
             yield _span(group[:cut])
             del group[:cut]
-        if group and (cut := _seam(group, atom, small)):
+        if group and atom.scope is not group[-1].scope and (cut := _seam(group, atom, small)):
             yield _span(group[:cut])
             del group[:cut]
         group.append(atom)
@@ -57,24 +57,16 @@ def pack(text: str, atoms: list[Atom], *, size: int, small: int) -> Iterator[Spa
         yield _span(group)
 
 
-def _ended(text: str, atoms: list[Atom]) -> Iterator[Atom]:
-    end = len(text)
-    for atom in reversed(atoms):
-        atom.end, end = end, atom.start
-    for atom in atoms:
-        end = atom.end
+def _fitting(text: str, atoms: Sequence[Atom], size: int) -> Iterator[Atom]:
+    """The atoms with their ends; those longer than `size` in lines, and such lines in words."""
+    for i, atom in enumerate(atoms, 1):
+        end = atoms[i].start if i < len(atoms) else len(text)
         while end > atom.start and text[end - 1].isspace():
             end -= 1
         atom.end = end
-        if end > atom.start:
-            yield atom
-
-
-def _fitting(text: str, atoms: Iterable[Atom], size: int) -> Iterator[Atom]:
-    """The atoms; those longer than `size` in lines, and lines longer than that in words."""
-    for atom in atoms:
-        if atom.end - atom.start <= size:
-            yield atom
+        if end - atom.start <= size:
+            if end > atom.start:
+                yield atom
             continue
         for start, end, cost in _lines(text, atom.start, atom.end):
             depth = atom.depth if start == atom.start else atom.depth % GLUED + cost
@@ -134,12 +126,13 @@ def _context(group: Sequence[Atom]) -> str:
     """The scopes that all share, then what they hold side by side: `Store > get, replace`."""
     shared = group[0].scope
     for atom in group:
-        while atom.scope[: len(shared)] != shared:
+        while atom.scope is not shared and atom.scope[: len(shared)] != shared:
             shared = shared[:-1]
     beside: dict[str, None] = {}  # a set that keeps the order
     for atom in group:
         names = atom.scope[len(shared) : len(shared) + 1] or atom.names
-        beside.update(dict.fromkeys(names))
+        if names:
+            beside.update(dict.fromkeys(names))
     parts = [name[:_NAME] for name in shared]
     if beside:
         parts.append(", ".join(name[:_NAME] for name in list(beside)[:_NAMES]))
