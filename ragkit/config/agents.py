@@ -6,7 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from ragkit.config.marks import DURATION, GIVEN, NONEMPTY, Between, Needed, Only, Problem, hidden
+from ragkit.config.marks import (
+    DURATION,
+    GIVEN,
+    NONEMPTY,
+    ZERO_UNSETS,
+    Between,
+    Needed,
+    Only,
+    Problem,
+    hidden,
+)
 from ragkit.config.rag import Source
 
 _MCP = Only(("mcp",))
@@ -189,8 +199,8 @@ class Fallback:
 
     models: tuple[Annotated[str, NONEMPTY], ...] = ()
     """Models to try, in order."""
-    retries: Annotated[int, Between(-1)] = 2
-    """Attempts after the first one, for each model; -1: none."""
+    retries: Annotated[int, Between(-1), ZERO_UNSETS] = 2
+    """Attempts after the first one, for each model; -1: none. 0: as unset."""
     cooldown: Annotated[float, DURATION, Between(0)] = 60.0
     """How long the first model is left alone."""
     no_fallback_status_codes: tuple[Annotated[int, Between(400, 599)], ...] = ()
@@ -261,6 +271,10 @@ class Hooks:
     """When a session ends."""
     on_user_input: tuple[Hook, ...] = ()
     """When the user is asked."""
+    stop: tuple[Hook, ...] = ()
+    """When an answer is complete."""
+    notification: tuple[Hook, ...] = ()
+    """When the user is told something."""
 
 
 @dataclass(frozen=True, slots=True)

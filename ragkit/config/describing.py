@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-import textwrap
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, is_dataclass
+from functools import cache
 from typing import Any, Final, Literal, get_args, get_origin
 
 from ragkit.config.decoding import Key, keys_of, members_of, unmarked
@@ -47,9 +48,8 @@ def documentation(section: Any) -> dict[str, str]:
     """Field → the string below it, in one line; of a derived class, its parents' fields too."""
     texts: dict[str, str] = {}
     for cls in reversed(section.__mro__[:-1]):
-        (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
-        assert isinstance(body, ast.ClassDef)
-        for field, below in zip(body.body, body.body[1:], strict=False):
+        body = _classes(cls.__module__)[cls.__name__].body
+        for field, below in zip(body, body[1:], strict=False):
             match field, below:
                 case (
                     ast.AnnAssign(target=ast.Name(id=name)),
@@ -57,6 +57,13 @@ def documentation(section: Any) -> dict[str, str]:
                 ):
                     texts[name] = " ".join(text.split())
     return texts
+
+
+@cache
+def _classes(module: str) -> dict[str, ast.ClassDef]:
+    """The classes of a module as they are written: what stands below a field is kept only there."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def _section(section: Any, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,9 @@ def compose(text: str, file: str) -> Node:
 
 def _text(path: Path) -> str:
     try:
+        # A pipe would wait for its writer, and has no folder that paths could refer to.
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ConfigError(f"{path}: is not a file", "write the YAML to a file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:

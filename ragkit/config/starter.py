@@ -38,7 +38,7 @@ rag:
       # return_full_content: false  # answer with whole files in place of chunks
       fusion:
         strategy: convex  # weighted sum of scores; or rrf (by ranks), weighted, max
-        # weights: {{bm25: 0.5, chunked-embeddings: 0.5}}  # of convex and weighted; only ratios count
+        # weights: {{bm25: 0.5, chunked-embeddings: 0.5}}  # for convex and weighted
 """
 
 
