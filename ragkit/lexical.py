@@ -36,7 +36,7 @@ _WORD = r"[A-Za-z0-9_\x80-\U0010ffff]+"
 # of `os.path.join` part it, since `join` is what one asks for; those of `3.11.7` do not.
 _TOKEN = re.compile(rf"{_WORD}(?:(?:-|\.(?=[0-9])|(?<=[0-9])\.){_WORD})*")
 _BETWEEN_JOINERS = re.compile(r"[^.-]+")
-_VERSION_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+){2,}")
+_VERSION_NUMBER = re.compile(r"v?[0-9]+(?:\.[0-9]+){2,}")
 # The `s?` keeps the plural of an acronym together: `userIDs` is user + ids.
 _PART = re.compile(r"[A-Z]+s?(?![a-z\x80-\U0010ffff])|[A-Z]?[a-z\x80-\U0010ffff]+|[0-9]+")
 # Scripts written without spaces between words: Thai, Lao, Burmese, Khmer; kana, Han, Hangul.
@@ -48,16 +48,16 @@ _UNSPACED = (
 _RUN = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|[^ {_UNSPACED}]+")
 _PLAIN_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
-_STOPS = frozenset(
-    """a about above after again against all also am an and any are as at be because been before
-    being below between both but by can cannot could did didn do does doesn doing don down during
-    each else etc ever few for from further get had has have having he her here hers him his how i
-    if in instead into is isn it its itself just let ll me more most my no nor not now of off on
-    once one only onto or other our out over own per please rather s same she should so some such t
-    than that the their them then there these they this those through to too under until up upon us
-    use used uses using ve very via want was we were what when where whether which while who whom
-    why will with within without would yet you your""".split()
-)
+_STOP_WORDS = """
+    a about above after again against all also am an and any are as at be because been before
+    being below between both but by can cannot could did didn do does doesn doing don down
+    during each else etc ever few for from further get had has have having he her here hers
+    him his how i if in instead into is isn it its itself just let ll me more most my no nor
+    not now of off on once one only onto or other our out over own per please rather s same
+    she should so some such t than that the their them then there these they this those
+    through to too under until up upon us use used uses using ve very via want was we were
+    what when where whether which while who whom why will with within without would yet you
+    your"""
 
 
 def terms(text: str) -> list[str]:
@@ -79,7 +79,7 @@ def query_terms(query: str) -> list[str]:
     """
     distinct = list(dict.fromkeys(terms(query)))
     if _in_sentences(query):
-        distinct = [term for term in distinct if term not in _FOLDED_STOPS] or distinct
+        distinct = [term for term in distinct if term not in _STOPS] or distinct
     if len(distinct) > _MOST:
         kept = set(sorted(distinct, key=len, reverse=True)[:_MOST])
         distinct = [term for term in distinct if term in kept]
@@ -109,15 +109,14 @@ def highlights(text: str, query: str) -> list[tuple[int, int]]:
 def compat_terms(text: str) -> list[str]:
     """docker-agent's terms: split at white space and 15 signs, without short and stop words."""
     words = _COMPAT_SPACE.split(text.lower())
-    return [word for word in words if len(word.encode()) > 2 and word not in _COMPAT_STOPS]
+    stops = frozenset(_COMPAT_STOP_WORDS.split())
+    return [word for word in words if len(word.encode()) > 2 and word not in stops]
 
 
 _COMPAT_SPACE = re.compile(
     r"""[.,!?;:()\[\]{}"'\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"""
 )
-_COMPAT_STOPS = frozenset(
-    "the a an and or but in on at to for of as by is was are were be been".split()
-)
+_COMPAT_STOP_WORDS = "the a an and or but in on at to for of as by is was are were be been"
 
 
 class _Known(dict[str, tuple[str, ...]]):
@@ -215,7 +214,7 @@ def _singular(word: str) -> str:
     return word[:-1] if word.endswith(("se", "xe", "ze", "he")) else word
 
 
-_FOLDED_STOPS = _STOPS | frozenset(map(_singular, _STOPS))
+_STOPS = frozenset(map(_singular, _STOP_WORDS.split()))
 
 
 def _fold(token: str) -> tuple[str, list[int]]:
