@@ -23,13 +23,10 @@ if TYPE_CHECKING:
 
     from ragkit.types import Vector, Vectors
 
-MOST = 4096
-"""Rows that vec0 gives at once, at most."""
-
 
 def candidates(limit: int) -> int:
     """How many rows of the int8 scan are scored exactly for the best `limit`."""
-    return min(4 * limit + 32, MOST)
+    return 4 * limit + 32
 
 
 def checked(vector: Vector, dimensions: int | None, where: str) -> Vector:
@@ -141,17 +138,14 @@ def nearest(
     import numpy as np
 
     length = float(np.linalg.norm(vector))
-    if not length:
+    found = _scan(connection, index, vector, candidates(limit)) if length else []
+    if not found:
         return []
-    code = quantised(vector[None])[0].tobytes()
     rows = query(
         connection,
-        f"select e.id, e.vector from codes_{index} c join embeddings e on e.id = c.id "
-        "where c.code match vec_int8(?) and c.k = ?",
-        (code, candidates(limit)),
+        "select e.id, e.vector from json_each(?) j join embeddings e on e.id = j.value",
+        (json.dumps(found),),
     )
-    if not rows:
-        return []
     vectors = np.frombuffer(b"".join([row[1] for row in rows]), np.float32).reshape(len(rows), -1)
     # not a matrix product: its rounding depends on where a row stands, and equal rows must tie
     dots = (vectors * vector).sum(axis=1, dtype=np.float64)
@@ -159,3 +153,29 @@ def nearest(
     least = np.sort(cosines)[-min(limit, len(rows))]
     order = [i for i in np.argsort(-cosines, kind="stable") if cosines[i] >= least]
     return [(rows[i][0], float(cosines[i])) for i in order]
+
+
+def _scan(connection: apsw.Connection, index: int, vector: Vector, count: int) -> list[int]:
+    """The embeddings whose codes are most like the vector, `count` or all, in no order.
+
+    Reads the blocks in which vec0 keeps its rows and multiplies them here: a quarter of the time
+    of vec0's own search.
+    """
+    import numpy as np
+
+    ids, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+    blocks = connection.execute(
+        f"select c.validity, c.rowids, v.vectors from codes_{index}_chunks c "
+        f'join codes_{index}_vector_chunks00 v on v."rowid" = c.chunk_id'
+    )
+    for validity, rowids, vectors in blocks:
+        codes = np.frombuffer(vectors, np.int8).reshape(-1, len(vector)).astype(np.float32)
+        lengths = np.sqrt(np.einsum("ij,ij->i", codes, codes))
+        live = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little").view(np.bool_)
+        ids.append(np.frombuffer(rowids, np.int64)[live])
+        scores.append((codes @ vector / np.maximum(lengths, 1))[live])
+    all_ids, all_scores = np.concatenate(ids), np.concatenate(scores)
+    if len(all_ids) > count:
+        all_ids = all_ids[np.argpartition(all_scores, -count)[-count:]]
+    found: list[int] = all_ids.tolist()
+    return found
