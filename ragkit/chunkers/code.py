@@ -121,8 +121,8 @@ class _Outline:
         self._atoms.append(Atom(newline + 1, depth, scope, names))
 
     def _names(self, node: Node, rule: Naming) -> tuple[str, ...]:
-        found = (
-            ".".join(self._text[part.start_byte : part.end_byte].strip("\"'") for part in name)
-            for name in rule(node, self._rules, self._source)
-        )
-        return tuple(" ".join(name.split()) for name in found if name)
+        names = []
+        for parts in rule(node, self._rules, self._source):
+            words = [self._text[part.start_byte : part.end_byte].strip("\"'") for part in parts]
+            names.append(" ".join(".".join(words).split()))
+        return tuple(names)

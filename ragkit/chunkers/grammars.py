@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tree_sitter import Language, Node, Point
+    from tree_sitter import Language, Node, Parser, Point
 
 _LONGEST = 4_000_000
 """Bytes; longer sources are data. A tree takes about ten times the memory of its source."""
@@ -29,11 +30,9 @@ def parse(language: str, source: bytes) -> Node | None:
     """
     if len(source) > _LONGEST:
         return None
-    grammar = _grammar(language)
-    if grammar is None:
+    parser = _own_parser(language)
+    if parser is None:
         return None
-    from tree_sitter import Parser
-
     view = memoryview(source)
     deadline = time.monotonic() + _LAST_RESORT
     left = _PATIENCE[0] + int(_PATIENCE[1] * len(source))
@@ -44,13 +43,33 @@ def parse(language: str, source: bytes) -> Node | None:
     def enough(offset: int, error: bool) -> bool:
         nonlocal left
         left -= 1
-        return left < 0 or time.monotonic() > deadline
+        return left < 0 or (left % 16 == 0 and time.monotonic() > deadline)
 
     try:
-        # subtle: a parser of its own for each parse, as the callbacks let other threads run
-        return Parser(grammar).parse(read, progress_callback=enough).root_node
+        return parser.parse(read, progress_callback=enough).root_node
     except ValueError:  # how it says that it was stopped
+        parser.reset()
         return None
+
+
+class _Parsers(threading.local):
+    """The parsers of one thread: the callbacks of a parse let other threads run."""
+
+    def __init__(self) -> None:
+        self.by_language: dict[str, Parser] = {}
+
+
+_PARSERS = _Parsers()
+
+
+def _own_parser(language: str) -> Parser | None:
+    """This thread's parser; a used one is faster than a new one, it has its memory already."""
+    found = _PARSERS.by_language.get(language)
+    if found is None and (grammar := _grammar(language)):
+        from tree_sitter import Parser
+
+        found = _PARSERS.by_language[language] = Parser(grammar)
+    return found
 
 
 @cache

@@ -6,7 +6,7 @@ what goes together, and under which context, is decided here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ragkit.chunkers.spans import Span
@@ -16,7 +16,6 @@ GLUED = 1_000
 """Added to the depth of an atom that belongs with the one before it (`}`, the function under its
 comment): cut there only where nothing else is left."""
 
-_TOO_EARLY = 2 * GLUED
 _NAMES = 8  # names of merged siblings in a context
 _NAME = 80  # characters of one name
 
@@ -59,11 +58,9 @@ def pack(text: str, atoms: list[Atom], *, size: int, small: int) -> Iterator[Spa
 
 def _fitting(text: str, atoms: Sequence[Atom], size: int) -> Iterator[Atom]:
     """The atoms with their ends; those longer than `size` in lines, and such lines in words."""
-    for i, atom in enumerate(atoms, 1):
-        end = atoms[i].start if i < len(atoms) else len(text)
-        while end > atom.start and text[end - 1].isspace():
-            end -= 1
-        atom.end = end
+    nexts = [atom.start for atom in atoms[1:]]
+    for atom, following in zip(atoms, [*nexts, len(text)], strict=True):
+        atom.end = end = atom.start + len(text[atom.start : following].rstrip())
         if end - atom.start <= size:
             if end > atom.start:
                 yield atom
@@ -99,12 +96,14 @@ def _best_cut(group: Sequence[Atom], atom: Atom, size: int) -> int:
     rather late.
     """
     half = group[0].start + size // 2
-
-    def cost(i: int) -> tuple[bool, int, int]:
+    best, least = len(group), 2 * GLUED
+    for i in range(len(group), 0, -1):
         after = group[i] if i < len(group) else atom
-        return after.depth >= GLUED, after.depth if after.start >= half else _TOO_EARLY, -i
-
-    return min(range(1, len(group) + 1), key=cost)
+        if after.start < half and least < GLUED:
+            break
+        if after.depth < least:
+            best, least = i, after.depth
+    return best
 
 
 def _seam(group: Sequence[Atom], atom: Atom, small: int) -> int:
@@ -130,9 +129,11 @@ def _context(group: Sequence[Atom]) -> str:
             shared = shared[:-1]
     beside: dict[str, None] = {}  # a set that keeps the order
     for atom in group:
-        names = atom.scope[len(shared) : len(shared) + 1] or atom.names
-        if names:
-            beside.update(dict.fromkeys(names))
+        if atom.scope is not shared and len(atom.scope) > len(shared):
+            beside[atom.scope[len(shared)]] = None
+        else:
+            for name in atom.names:
+                beside[name] = None
     parts = [name[:_NAME] for name in shared]
     if beside:
         parts.append(", ".join(name[:_NAME] for name in list(beside)[:_NAMES]))

@@ -30,6 +30,12 @@ def at(*steps: str) -> Naming:
     return names
 
 
+def in_name(node: Node, rules: Rules, source: bytes) -> Iterable[Name]:
+    """Most definitions hold their name in the field `name`."""
+    found = node.child_by_field_name("name")
+    return ((found,),) if found else ()
+
+
 def valued(name: str, value: str, *types: str) -> Naming:
     """A variable is a symbol where its value is of one of these types, such as a function."""
 
@@ -84,7 +90,7 @@ def prototype(node: Node, rules: Rules, source: bytes) -> Iterable[Name]:
 def with_body(node: Node, rules: Rules, source: bytes) -> Iterable[Name]:
     """`struct thing { … }`, but not the `struct thing` that only names a type."""
     if node.child_by_field_name("body"):
-        yield from NAME(node, rules, source)
+        yield from in_name(node, rules, source)
 
 
 def method_of_go(node: Node, rules: Rules, source: bytes) -> Iterable[Name]:
@@ -141,12 +147,9 @@ def _follow(node: Node, steps: Iterable[str]) -> Node | None:
     return found
 
 
-NAME = at(".name")
-
-
 def _named(types: str, **others: Naming) -> Rules:
     """Rules for these types, whose name is in the field `name`, and for others."""
-    return dict.fromkeys(types.split(), NAME) | others
+    return dict.fromkeys(types.split(), in_name) | others
 
 
 _FUNCTIONS = ("arrow_function", "function_expression", "generator_function", "class")
@@ -287,9 +290,9 @@ RULES: Mapping[str, Rules] = {
             ["value_definition", "type_definition", "module_definition", "class_definition"], inside
         ),
         "let_binding": at(".pattern"),
-        "type_binding": NAME,
+        "type_binding": in_name,
         "module_binding": at("module_name"),
-        "class_binding": NAME,
+        "class_binding": in_name,
         "module_type_definition": at("module_type_name"),
         "exception_definition": leftmost("constructor_name"),
         "external": at("value_name"),
