@@ -6,9 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ragkit.config import Configuration, discover, load
 from ragkit.config.loading import InvalidConfig
@@ -71,14 +75,33 @@ def test_files_in_the_shapes_of_docker_agents_examples_load(path: Path) -> None:
     assert load(path).agents
 
 
+def test_a_team_of_agents_is_read_as_it_is_written() -> None:
+    team = load(FIXTURES / "agents.yaml")
+    lead, reader = team.agents.values()
+    assert team.attached == {"lead": ("rules",), "reader": ()}
+    assert [source.name for source in team.sources] == ["garden", "rules"]
+    assert lead.fallback is not None
+    assert (lead.fallback.retries, lead.fallback.cooldown) == (-1, 90)
+    assert lead.structured_output is not None
+    assert lead.structured_output.schema["required"] == ["text"]
+    assert reader.commands == {"first": "Read this.", "second": "Read that."}
+    assert (lead.skills, reader.skills) == (True, ("local", "https://skills.example.com"))
+    assert (lead.toolsets[1].defer, lead.toolsets[3].defer) == (("forecast",), True)
+    assert lead.toolsets[4].shell["moon"].args == {"day": {"type": "string"}}
+    assert team.mcps["weather"].type == "mcp"
+    assert team.toolsets["paper"].post_edit[0].path == "*.py"
+    assert team.permissions.deny == ("mcp:*:delete",)
+    assert (team.metadata.version, team.providers["gateway"].token_key) == ("1.2.0", "GATEWAY_KEY")
+    assert team.models["careful"].routing[0].examples == ("hello", "thanks")
+
+
 def test_a_model_is_split_at_its_first_slash() -> None:
-    seed = load(FIXTURES / "seed-6.yaml")
-    (source,) = seed.sources
+    (source,) = load(FIXTURES / "seed-6.yaml").sources
     assert source.results.reranking is not None
-    reranker = seed.model(source.results.reranking.model)
+    reranker = source.model(source.results.reranking.model)
     assert (reranker.provider, reranker.name) == ("dmr", "reranker")
     assert reranker.model == "hf.co/ggml-org/qwen3-reranker-0.6b-q8_0-gguf"
-    embedder = seed.model(str(source.strategies[0].embedding_model))
+    embedder = source.model(str(source.strategies[0].embedding_model))
     assert (embedder.provider, embedder.model) == ("dmr", "ai/embeddinggemma")
 
 
@@ -267,11 +290,15 @@ def test_a_name_that_nothing_defines_is_an_error_that_lists_the_known_ones(
 def test_a_reference_with_a_slash_is_a_model_of_its_own(
     reading: Callable[[str], Configuration],
 ) -> None:
-    configuration = reading("models: {dmr/x: {provider: openai, model: y}}")
-    assert configuration.model("dmr/x").provider == "dmr"
-    assert configuration.model("auto").provider == "auto"
+    (source,) = reading(
+        "models: {dmr/x: {provider: openai, model: y}, y: {provider: openai, model: z}}\n"
+        "rag: {kb: {strategies: [{type: bm25}]}}"
+    ).sources
+    assert source.model("dmr/x").provider == "dmr"
+    assert source.model("y").model == "z"
+    assert source.model("auto").provider == "auto"
     with pytest.raises(ConfigError, match="no model z"):
-        configuration.model("z")
+        source.model("z")
 
 
 # Strategies
@@ -357,6 +384,67 @@ def test_a_key_under_both_of_its_names_is_an_error(problems: Callable[[str], lis
     assert "model: is another name of embedding_model, which is there too" in problem
 
 
+# Any values
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("any") / "ragkit.yaml"
+
+
+def settings_of(kind: str) -> st.SearchStrategy[StrategySettings]:
+    """Any strategy of a type that could stand in a file."""
+    texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
+    texts = texts.filter(str.strip)
+    vectors = {
+        "embedding_model": texts.map(lambda text: f"dmr/{text}"),
+        "vector_dimensions": st.none() | st.integers(1, 65536),
+        "embedding_batch_size": st.integers(1, 10_000),
+    }
+    bm25 = {"k1": st.floats(0, 1e6), "b": st.floats(0, 1)}
+    return st.builds(
+        StrategySettings,
+        type=st.just(kind),
+        docs=st.lists(texts, max_size=2).map(tuple),
+        database=st.none() | texts,
+        limit=st.integers(1, 1_000_000),
+        threshold=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        respect_vcs=st.none() | st.booleans(),
+        chunking=st.builds(
+            Chunking,
+            size=st.none() | st.integers(1, 1_000_000),
+            overlap=st.none() | st.integers(0, 1_000_000),
+            code_aware=st.none() | st.booleans(),
+        ),
+        **(bm25 if kind == "bm25" else vectors),
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["bm25", "chunked-embeddings"]).flatmap(settings_of), min_size=1, max_size=3
+    )
+)
+def test_what_is_written_is_what_is_read(scratch: Path, strategies: list[StrategySettings]) -> None:
+    written = [
+        {
+            key: asdict(value) if isinstance(value, Chunking) else value
+            for item in fields(strategy)
+            if (value := getattr(strategy, item.name)) != item.default
+            for key in [item.name]
+        }
+        for strategy in strategies
+    ]
+    for keys in written:
+        keys["docs"] = list(keys.get("docs", ()))
+    file = {"rag": {"kb": {"strategies": written}}}
+    text = yaml.safe_dump(file, allow_unicode=True, sort_keys=False)
+    scratch.write_text(text, encoding="utf-8")
+    (source,) = load(scratch).sources
+    assert source.strategies == Source("kb", "/", strategies=tuple(strategies)).strategies
+
+
 # Mistakes
 
 
@@ -391,7 +479,7 @@ def test_a_key_that_is_not_known_is_an_error_with_a_suggestion(
         ("max_embedding_concurrency: 0", "0 is out of range"),
         ("max_indexing_concurrency: -1", "-1 is out of range"),
         ("vector_dimensions: 0", "0 is out of range"),
-        ("limit: 0", "0 is out of range | at least 1"),
+        ("limit: 0", "0 is out of range | from 1 to 1,000,000"),
         ("chunking: {size: 0}", "0 is out of range"),
         ("chunking: {overlap: -1}", "-1 is out of range"),
         ('limit: "20"', 'expected a whole number, not the text "20" | remove the quotes: 20'),
@@ -399,7 +487,8 @@ def test_a_key_that_is_not_known_is_an_error_with_a_suggestion(
         ("limit: 2.5", "expected a whole number, not 2.5"),
         ("limit: many", "expected a whole number, not many"),
         ("limit: 010", "expected a whole number, not 010"),
-        (f"limit: {'9' * 5000}", "expected a whole number, not 999999"),
+        (f"limit: {'9' * 5000}", "expected a whole number, not 99999"),
+        (f"limit: {'9' * 900}", "9… is out of range"),
         ("limit: [5]", "expected a whole number, not a list"),
         ("threshold: .inf", "expected a number, not .inf"),
         ("threshold: 1e999", "expected a number, not 1e999"),

@@ -10,13 +10,13 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragkit.config import load, reference, schema, template
-from ragkit.config.decoding import keys_of
 from ragkit.config.describing import documentation
 from ragkit.config.file import File
+from ragkit.config.keys import keys_of
 from ragkit.config.rag import Results, Source, StrategySettings
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures" / "config").glob("*.yaml"))
@@ -165,11 +165,16 @@ def test_the_first_configuration_passes_its_schema(
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
 
 
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("init") / "ragkit.yaml"
+
+
+@settings(max_examples=50, deadline=None)
 @given(NAMES, st.lists(NAMES.filter(str.strip), min_size=1))
 def test_any_name_and_any_path_come_back_from_the_first_configuration(
-    tmp_path_factory: pytest.TempPathFactory, name: str, docs: list[str]
+    scratch: Path, name: str, docs: list[str]
 ) -> None:
-    path = tmp_path_factory.mktemp("init") / "ragkit.yaml"
-    path.write_text(template(name, docs), encoding="utf-8")
-    (source,) = load(path).sources
+    scratch.write_text(template(name, docs), encoding="utf-8")
+    (source,) = load(scratch).sources
     assert (source.name, source.docs) == (name, tuple(docs))

@@ -6,10 +6,18 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ragkit.config import load
 from ragkit.config.document import MAX_BYTES, Mapping, Scalar, Sequence, compose
 from ragkit.errors import ConfigError
+
+
+@pytest.fixture(autouse=True, params=["scanner in C", "scanner in Python"])
+def scanner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyYAML is built without its C part in some places; both must be told apart by speed alone."""
+    if request.param == "scanner in Python":
+        monkeypatch.delattr(yaml, "CSafeLoader")
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ragkit.config import load
-from ragkit.config.decoding import keys_of
 from ragkit.config.file import File
+from ragkit.config.keys import keys_of
 from ragkit.errors import ConfigError
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures" / "config").glob("*.yaml"))

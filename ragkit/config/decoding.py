@@ -11,34 +11,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as AbstractMapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import is_dataclass
 from difflib import get_close_matches
-from functools import cache, partial
-from types import UnionType
-from typing import (
-    Annotated,
-    Any,
-    Final,
-    Literal,
-    NamedTuple,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
 from ragkit.config import scalars
 from ragkit.config.document import Mapping, Node, Scalar, Sequence
+from ragkit.config.keys import Key, given_to, keys_of, members_of, unmarked
 from ragkit.config.marks import (
     DURATION,
-    GIVEN,
     NONEMPTY,
     ZERO_UNSETS,
     Also,
     Between,
     Checked,
     Moved,
-    Needed,
     Only,
 )
 
@@ -60,69 +48,6 @@ class Finding(NamedTuple):
     def __str__(self) -> str:
         key = f"{self.key}: " if self.key else ""
         return f"{self.file}:{self.line}: {key}{self.text}"
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key of a section, as its field declares it."""
-
-    field: Field[Any]
-    kind: Any
-    marks: tuple[Any, ...]
-
-    @property
-    def required(self) -> bool:
-        return self.field.default is MISSING and self.field.default_factory is MISSING
-
-    @property
-    def spellings(self) -> tuple[str, ...]:
-        """Its name, then other accepted ones; a choice's other words are not names."""
-        return self.field.name, *(
-            mark.name for mark in self.marks if isinstance(mark, Also) and not mark.means
-        )
-
-    def needed(self, kind: str | None) -> Needed | None:
-        """The mark that makes the key one that a section of that type cannot do without."""
-        marks = (mark for mark in self.marks if isinstance(mark, Needed))
-        return next((mark for mark in marks if kind in mark.types), None)
-
-    def fits(self, kind: str | None) -> bool:
-        """Whether the key belongs to a section of that type."""
-        only = [mark for mark in self.marks if isinstance(mark, Only)]
-        return kind is None or all(kind in mark.types for mark in only)
-
-
-@cache
-def keys_of(section: Any) -> dict[str, Key]:
-    """The keys of a section, by name, in the order of its fields."""
-    hints = get_type_hints(section, include_extras=True)
-    found = {}
-    for item in fields(section):
-        kind, marks = unmarked(hints[item.name])
-        if GIVEN not in marks:
-            found[item.name] = Key(item, kind, marks)
-    return found
-
-
-@cache
-def given_to(section: Any) -> frozenset[str]:
-    """The fields of a section that are not keys of the file."""
-    return frozenset({item.name for item in fields(section)} - keys_of(section).keys())
-
-
-def unmarked(kind: Any) -> tuple[Any, tuple[Any, ...]]:
-    """`Annotated[int, a, b]` → (int, (a, b)); anything else has no marks."""
-    if get_origin(kind) is Annotated:
-        inner, *marks = get_args(kind)
-        return inner, tuple(marks)
-    return kind, ()
-
-
-def members_of(kind: Any) -> tuple[Any, ...]:
-    """The types of a union, None left out; () for any other type."""
-    if get_origin(kind) not in (UnionType, Union):
-        return ()
-    return tuple(member for member in get_args(kind) if member is not type(None))
 
 
 class Decoder:
@@ -188,7 +113,7 @@ class Decoder:
             "line": self.lines.get(key, node.line),
             "key": key,
         }
-        result = kind(**values, **{field: given[field] for field in given_to(kind)})
+        result = kind(**values, **{field: given[field] for field in given_to(kind) & given.keys()})
         return self.checked(result, key) if isinstance(result, Checked) else result
 
     def checked(self, result: Checked, key: str) -> Any:
@@ -318,7 +243,9 @@ class Decoder:
             return self.problem(node.line, key, text, remedy)
         for mark in marks:
             if isinstance(mark, Between) and not within(value, mark):
-                return self.problem(node.line, key, f"{node.text} is out of range", bounds(mark))
+                return self.problem(
+                    node.line, key, f"{scalars.shown(node)} is out of range", bounds(mark)
+                )
         return value
 
     def text(self, node: Scalar, key: str, marks: tuple[Any, ...]) -> Any:

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, is_dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, Final, Literal, get_args, get_origin
 
-from ragkit.config.decoding import Key, keys_of, members_of, unmarked
 from ragkit.config.file import File
+from ragkit.config.keys import Key, keys_of, members_of, unmarked
 from ragkit.config.marks import DURATION, NONEMPTY, Also, Between, Moved, Needed, Only
 from ragkit.config.rag import Source
 
@@ -49,7 +50,7 @@ def documentation(section: Any) -> dict[str, str]:
     texts: dict[str, str] = {}
     for cls in reversed(section.__mro__[:-1]):
         body = _classes(cls.__module__)[cls.__name__].body
-        for field, below in zip(body, body[1:], strict=False):
+        for field, below in pairwise(body):
             match field, below:
                 case (
                     ast.AnnAssign(target=ast.Name(id=name)),

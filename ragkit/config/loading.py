@@ -12,7 +12,7 @@ from ragkit.config import document
 from ragkit.config.agents import Agent, McpServer, Metadata, Permissions, Toolset
 from ragkit.config.decoding import NOTHING, Decoder, Finding, nearest
 from ragkit.config.file import File
-from ragkit.config.models import Model, Provider, inline
+from ragkit.config.models import Model, Provider
 from ragkit.config.rag import Source
 from ragkit.config.references import Declared, check, gather
 from ragkit.errors import ConfigError
@@ -58,18 +58,6 @@ class Configuration:
     def where(self, key: str) -> str:
         """`file:line` of a dotted key, or of the nearest written one around it."""
         return f"{self.path}:{nearest(self.lines, key)}"
-
-    def model(self, reference: str) -> Model:
-        """The model that a knowledge base means: `provider/model`, else a key of `models`.
-
-        `auto` has the provider `auto`. Raises ConfigError for a name that is not defined.
-        """
-        named = self.models.get(reference)
-        found = inline(reference) if "/" in reference or named is None else named
-        if found is None:
-            known = ", ".join(self.models) or "none"
-            raise ConfigError(f"{self.path}: no model {reference}", f"known: {known}")
-        return found
 
 
 def load(path: Path) -> Configuration:

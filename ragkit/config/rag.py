@@ -25,6 +25,8 @@ from ragkit.config.marks import (
     Problem,
     hidden,
 )
+from ragkit.config.models import Model, inline
+from ragkit.errors import ConfigError
 
 _VECTORS = Only(("chunked-embeddings", "semantic-embeddings"))
 _EMBEDDED = Needed(_VECTORS.types, "embedded/static")
@@ -39,7 +41,7 @@ class Chunking:
 
     size: Annotated[int | None, Between(1, 1_000_000)] = None
     """Longest chunk, in characters. Unset: 1500."""
-    overlap: Annotated[int | None, Between(0)] = None
+    overlap: Annotated[int | None, Between(0, 1_000_000)] = None
     """Characters that a chunk of plain text repeats from the one before; at most half of `size`.
     Unset: 75."""
     respect_word_boundaries: bool = False
@@ -62,7 +64,7 @@ class StrategySettings:
     """Files, folders and globs of this strategy alone, beside the shared ones."""
     database: Annotated[str | None, NONEMPTY] = None
     """Path of the database, relative to the file's folder. Unset: a place in the user's cache."""
-    limit: Annotated[int, Between(1)] = 5
+    limit: Annotated[int, Between(1, 1_000_000)] = 5
     """Most candidates that this strategy hands to fusion."""
     threshold: float | None = None
     """Least score of a candidate: for embeddings a cosine; for bm25, from 0 to 1, the score a query
@@ -156,7 +158,7 @@ class TopologyPrior:
 class Results:
     """What becomes of the hits."""
 
-    limit: Annotated[int, Between(0), ZERO_UNSETS] = 15
+    limit: Annotated[int, Between(0, 1_000_000), ZERO_UNSETS] = 15
     """Most hits in an answer. 0: as unset."""
     deduplicate: bool = True
     """Leave out hits whose text equals a better one's."""
@@ -215,6 +217,10 @@ class Source:
     """Its line in that file, from 1."""
     key: Annotated[str, GIVEN] = hidden("")
     """Its place in that file, dotted: `rag.code`, `agents.root.toolsets[0].rag_config`."""
+    models: Annotated[Mapping[str, Model], GIVEN] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    """What its references to the file's `models:` mean; see `model`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strategies", tuple(_named(self.strategies)))
@@ -222,6 +228,17 @@ class Source:
             words = self.tool.description or self.description
             object.__setattr__(self, "tool", replace(self.tool, description=words))
             object.__setattr__(self, "description", None)
+
+    def model(self, reference: str) -> Model:
+        """The model that it means: `provider/model`, else a key of the file's `models:`.
+
+        `auto` has the provider `auto`. Raises ConfigError for what is neither.
+        """
+        named = self.models.get(reference)
+        found = inline(reference) if "/" in reference or named is None else named
+        if found is None:
+            raise ConfigError(f"no model {reference}", "write provider/model")
+        return found
 
     def problems(self) -> Iterator[Problem]:
         if not self.strategies:

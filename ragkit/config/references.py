@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 
 from ragkit.config.agents import Agent, Toolset
 from ragkit.config.decoding import suggestion
@@ -108,18 +109,19 @@ def gather(file: File) -> tuple[tuple[Source, ...], dict[str, tuple[str, ...]]]:
 
     An inline one is named by its toolset, or `rag`; a name that is taken gets `-2`, `-3`, …
     """
-    sources = dict(file.rag)
-    shared = {name: _place(toolset, sources) for name, toolset in file.toolsets.items()}
+    sources = {name: replace(source, models=file.models) for name, source in file.rag.items()}
+    place = partial(_place, file=file, sources=sources)
+    shared = {name: place(toolset) for name, toolset in file.toolsets.items()}
     used = {}
     for agent in file.agents.values():
         names = [*agent.rag]
-        names += [name for toolset in agent.toolsets if (name := _place(toolset, sources))]
+        names += [name for toolset in agent.toolsets if (name := place(toolset))]
         names += [name for key in agent.use_toolsets if (name := shared[key])]
         used[agent.name] = tuple(dict.fromkeys(names))
     return tuple(sources.values()), used
 
 
-def _place(toolset: Toolset, sources: dict[str, Source]) -> str | None:
+def _place(toolset: Toolset, *, file: File, sources: dict[str, Source]) -> str | None:
     """The name of the toolset's knowledge base; an inline one is added to `sources`."""
     if toolset.type != "rag":
         return None
@@ -133,5 +135,5 @@ def _place(toolset: Toolset, sources: dict[str, Source]) -> str | None:
     tool = toolset.rag_config.tool
     if name != wanted and tool.name is None:  # the agent still knows it by the name it wrote
         tool = replace(tool, name=wanted)
-    sources[name] = replace(toolset.rag_config, name=name, tool=tool)
+    sources[name] = replace(toolset.rag_config, name=name, tool=tool, models=file.models)
     return name

@@ -8,7 +8,7 @@ from typing import Final
 
 from ragkit.config.document import Mapping, Node, Scalar, Sequence
 
-_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9_]{0,17})(\.0*)?")
+_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9_]{0,999})(\.0*)?")
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _DURATION = re.compile(r"(?:([0-9.]+)h)?(?:([0-9.]+)m)?(?:([0-9.]+)s)?(?:([0-9.]+)ms)?", re.ASCII)
 _SECONDS: Final = (3600.0, 60.0, 1.0, 0.001)
