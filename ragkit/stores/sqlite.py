@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +93,10 @@ class SqliteStore:
             raise StoreError(f"{path}: no such database", remedy="run `ragkit index`")
         with self._reading():
             pass
+
+    def __reduce__(self) -> tuple[Callable[..., SqliteStore], tuple[object, ...]]:
+        """In another process it is a reader of the same index."""
+        return _reader, (self.path, self.name, self.fingerprint, self.dimensions)
 
     # ── what is stored ──
 
@@ -256,12 +260,15 @@ class SqliteStore:
 
     def check(self) -> list[str]:
         """What is wrong with the file or this index, a sentence each; [] for nothing. Slow."""
-        with self._reading() as (reader, index):
-            found = [line for (line,) in connections.query(reader.sql, "pragma quick_check")]
-            found = [line for line in found if line != "ok"]
-            if index is not None:
-                found += rows.violations(reader.sql, index, self.dimensions)
-            return found
+        try:
+            with self._reading() as (reader, index):
+                found = [line for (line,) in connections.query(reader.sql, "pragma quick_check")]
+                found = [line for line in found if line != "ok"]
+                if index is not None:
+                    found += rows.violations(reader.sql, index, self.dimensions)
+                return found
+        except StoreError as error:  # too broken even to be checked
+            return [error.message]
 
     def close(self) -> None:
         """Close every connection; a second call does nothing."""
@@ -304,7 +311,7 @@ class SqliteStore:
             raise StoreError(f"{self.path}: was opened for reading only")
         with connections.translated(self.path):
             if self._writer is None:
-                self._writer = connections.writer(self.path, create=True, wait=self._wait)
+                self._writer = connections.writer(self.path, wait=self._wait)
             writer = self._writer
             writer.execute("begin immediate")
             try:
@@ -381,3 +388,7 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def _reader(path: Path, name: str, fingerprint: str, dimensions: int | None) -> SqliteStore:
+    return SqliteStore(path, name, fingerprint, dimensions, read_only=True)
