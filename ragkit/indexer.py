@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 BATCH_BYTES = 400_000
 """Files are prepared together up to this size, so that small ones fill a model's batch."""
 
+FEW = 4
+"""Batches that are done before an executor of processes would have started."""
+
 AHEAD = 6
 """Batches that may be under way or waiting to be stored: a bound on memory, not on speed."""
 
@@ -109,9 +112,7 @@ def is_stale(file: File, record: Record | None) -> bool:
     return record.indexed_at * 1e9 - record.mtime_ns < SETTLED_NS
 
 
-def sync(
-    index: Index, listener: Listener = ignore, *, executor: Executor | None = None
-) -> Summary:
+def sync(index: Index, listener: Listener = ignore, *, executor: Executor | None = None) -> Summary:
     """Bring the index up to the disk. Files that fail are events; what they had stays.
 
     Only the caller's thread writes. With an executor, batches are read, chunked and prepared by
@@ -248,11 +249,11 @@ def _prepare_all(
         strategies=index.strategies,
         known=index.store.known,
     )
-    batches = (
+    batches = [
         (batch, {file.path: digests[file.path] for file in batch if file.path in digests})
         for batch in _batches(files)
-    )
-    if executor is None:
+    ]
+    if executor is None or len(batches) <= FEW:
         for batch in batches:
             yield from work(*batch)
         return

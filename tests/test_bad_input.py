@@ -134,16 +134,17 @@ def test_a_database_that_may_not_be_written_still_answers(project: Path, cache: 
     script = """
 import os, sys
 from ragkit.cli import main
-import ragkit.kb, ragkit.cli.search
+from ragkit import KnowledgeBase
+with KnowledgeBase.open(sys.argv[-1], read_only=True) as kb:
+    kb.search("load every module while this user may read it")
 os.setuid(65534)
-main(sys.argv[1:])
+main(sys.argv[1:-1])
 """
-    for folder in (cache, *cache.parents, *project.parents):
-        if str(folder).startswith(("/tmp/", "/var/")):
-            folder.chmod(0o755)
+    for folder in (cache, *cache.parents[:2], project, *project.parents[:3]):
+        folder.chmod(folder.stat().st_mode | 0o055)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", script, *arguments]
+        command = [sys.executable, "-c", script, *arguments, str(project)]
         return subprocess.run(command, capture_output=True, text=True)
 
     subprocess.run([sys.executable, "-m", "ragkit", "index", str(project)], check=True)

@@ -92,7 +92,7 @@ def test_an_edit_embeds_only_the_chunks_that_changed(kb: KnowledgeBase, project:
     (project / "long.md").write_text("\n".join(sections))
     settle(project)
     indexed(kb)
-    sections[3] = sections[3].replace("sentence", "paragraph")
+    sections[3] = sections[3].replace("sentence", "argument")
     (project / "long.md").write_text("\n".join(sections))
     (event,) = (e for e in indexed(kb) if isinstance(e, Indexed))
     assert event.path == "long.md"

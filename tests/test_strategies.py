@@ -15,9 +15,9 @@ from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings, embedded_tex
 from ragkit.types import Chunk, Entry, Record, Store, Strategy
 
 TEXTS = {
-    "cats.txt": "The cat sat on the mat.",
-    "dogs.txt": "A dog chased the cat; the cat ran.",
-    "db.txt": "Vector databases store embeddings for search.",
+    "one.txt": "The cat sat on the mat.",
+    "two.txt": "A dog chased the cat; the cat ran.",
+    "three.txt": "Vector databases store embeddings for search.",
 }
 
 
@@ -69,7 +69,7 @@ def paths(strategy: Strategy, store: Store, query: str) -> list[str]:
 
 def test_words_of_text_context_and_path_are_indexed() -> None:
     (ready,) = BM25().prepare([entry("src/feedMe.py", "birds = 3", "Feeder > weigh")], dict)
-    assert {"src", "feed", "me", "py", "birds", "feeder", "weigh"} <= set(str(ready.words).split())
+    assert {"src", "feed", "me", "py", "bird", "feeder", "weigh"} <= set(str(ready.words).split())
 
 
 def test_bm25_ranks_by_words_with_its_score_in_the_history(
@@ -78,7 +78,7 @@ def test_bm25_ranks_by_words_with_its_score_in_the_history(
     bm25 = BM25(name="words")
     store = fill(bm25)
     hits = bm25.search(store, "cat cat cat", 10)
-    assert [hit.chunk.path for hit in hits] == ["dogs.txt", "cats.txt"]
+    assert [hit.chunk.path for hit in hits] == ["two.txt", "one.txt"]
     assert all(hit.scores == {"words": hit.score} and hit.score > 0 for hit in hits)
     assert paths(bm25, store, "no such thing") == []
     assert paths(bm25, store, "?!") == []
@@ -88,7 +88,7 @@ def test_the_threshold_of_bm25_is_a_share_per_query_word(
     fill: Callable[[Strategy], Store],
 ) -> None:
     store = fill(BM25())
-    assert paths(BM25(), store, "cat zebra giraffe") == ["dogs.txt", "cats.txt"]
+    assert paths(BM25(), store, "cat zebra giraffe") == ["two.txt", "one.txt"]
     assert paths(BM25(threshold=0.99), store, "cat zebra giraffe") == []
 
 
@@ -119,8 +119,8 @@ def test_vectors_rank_by_cosine_and_the_threshold_cuts(fill: Callable[[Strategy]
     strategy = ChunkedEmbeddings(Letters())
     store = fill(strategy)
     hits = strategy.search(store, "a cat", 10)
-    assert hits[0].chunk.path == "cats.txt"
+    assert hits[0].chunk.path == "one.txt"
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     least = hits[0].score - 1e-6
-    assert paths(ChunkedEmbeddings(Letters(), threshold=least), store, "a cat") == ["cats.txt"]
+    assert paths(ChunkedEmbeddings(Letters(), threshold=least), store, "a cat") == ["one.txt"]
     assert paths(strategy, store, "xyz") == [], "a query without a known word has no direction"

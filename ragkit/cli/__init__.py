@@ -48,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         code = ERROR
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; what was done is kept", err=True)
-        code = INTERRUPTED
     except BrokenPipeError:
         # the reader has what it wanted; keep Python from flushing into the closed pipe at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; what was done is kept", err=True)
+        code = INTERRUPTED
     sys.exit(code if isinstance(code, int) else 0)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def refreshed(kb: KnowledgeBase, *, rebuild: bool = False) -> list[Summary]:
     """Index with a bar on stderr where that is a terminal; failed files are named on stderr."""
-    with bar() as listener:
+    from ragkit.cli.workers import Workers
+
+    with bar() as listener, Workers() as executor:
         failures: list[Failed] = []
 
         def listen(event: Event) -> None:
@@ -27,7 +29,7 @@ def refreshed(kb: KnowledgeBase, *, rebuild: bool = False) -> list[Summary]:
                 failures.append(event)
             listener(event)
 
-        summaries = kb.index(listen, rebuild=rebuild)
+        summaries = kb.index(listen, rebuild=rebuild, executor=executor)
     for failure in failures[:FAILURES_SHOWN]:
         mark = click.style("not indexed:", fg="yellow")
         click.echo(f"{mark} {failure.path}: {failure.reason}", err=True)

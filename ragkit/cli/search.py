@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from ragkit.cli.options import place
+from ragkit.errors import StoreBusy
+
+if TYPE_CHECKING:
+    from ragkit.kb import KnowledgeBase
 
 
 @click.command()
@@ -52,9 +57,7 @@ def search(
 
     with KnowledgeBase.open(path, config=config, name=name, read_only=no_refresh) as kb:
         if not no_refresh:
-            from ragkit.cli.progress import refreshed
-
-            refreshed(kb)
+            _refresh(kb)
         answer = kb.answer(query, limit)
         if not answer.hits:
             click.echo(rendering.why_nothing(kb), err=True)
@@ -65,3 +68,14 @@ def search(
         else:
             rendering.show(answer, context=context, explain=explain)
     sys.exit(0 if answer.hits else 1)
+
+
+def _refresh(kb: KnowledgeBase) -> None:
+    """Bring the index up to the disk; while another process does, answer from what there is."""
+    from ragkit.cli.progress import refreshed
+
+    try:
+        refreshed(kb)
+    except StoreBusy as error:
+        mark = click.style("note:", fg="yellow")
+        click.echo(f"{mark} not refreshed: {error.message}", err=True)

@@ -67,7 +67,10 @@ def configured(
     path: str | os.PathLike[str] | None = None, config: str | os.PathLike[str] | None = None
 ) -> tuple[Source, ...]:
     """All knowledge bases of the configuration that applies; () where none does."""
-    file = Path(config) if config is not None else configuration_file(path)
+    try:
+        file = Path(config) if config is not None else configuration_file(path)
+    except OSError as error:
+        raise QueryError(f"{path}: {error.strerror}", remedy="check its permissions") from error
     if file is None:
         return ()
     from ragkit.config import load  # pydantic and yaml: 0.2 s that an unconfigured search saves

@@ -1,0 +1,60 @@
+"""Processes that read, chunk and embed while this one writes.
+
+Only the command line uses them: a script that imports ragkit would have to guard its `__main__`
+for that, and a library must not ask it to.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MOST = 4
+"""More would wait for the one that writes, and each takes some 100 MB."""
+
+
+class Workers(Executor):
+    """A process pool that is started by the first piece of work."""
+
+    def __init__(self) -> None:
+        self._pool: Executor | None = None
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        if self._pool is None:
+            # 40 ms that a refresh without changes saves
+            from concurrent.futures import ProcessPoolExecutor
+            from multiprocessing import get_context
+
+            self._pool = ProcessPoolExecutor(
+                min(os.cpu_count() or 1, MOST),
+                # forking a process that has threads (numpy's, SQLite's) may hang the child
+                mp_context=get_context("spawn"),
+                initializer=_stay_quiet,
+            )
+        return self._pool.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
+def _stay_quiet() -> None:
+    """Leave Ctrl-C to the parent, and end when it ends, however that was."""
+    import signal
+    from multiprocessing import connection, parent_process
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            connection.wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
