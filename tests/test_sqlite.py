@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contracts.store import D, Opened, StoreContract
 
 from ragkit import stores
-from tests.contracts.store import D, Opened, StoreContract
 
 
 class TestSqliteStore(StoreContract):

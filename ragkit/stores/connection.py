@@ -80,61 +80,71 @@ def _translation(path: Path, error: apsw.Error) -> StoreError:
     )
 
 
-def writer(path: Path, *, create: bool, wait: float) -> apsw.Connection:
+def writer(path: Path, *, wait: float) -> apsw.Connection:
     """A connection that may write, to a database that is ragkit's.
 
-    A missing file is made, with its folder, where `create` allows. Nothing is changed in a file
-    that turns out not to be ours. Raises StoreError.
+    A missing file is made, with its folder. Nothing is changed in a file that turns out not to be
+    ours. Raises StoreError.
     """
-    with translated(path):
-        if path.is_dir():
-            raise StoreError(f"{path}: is a folder", remedy="give the path of a file")
-        if not path.exists():
-            if not create:
-                raise StoreError(f"{path}: no such database", remedy="run `ragkit index`")
-            _make_folder(path.parent)
-        connection = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, wait)
-        try:
-            if schema.is_empty(connection, path):
-                _found(connection)
-            connection.execute("pragma synchronous = normal")
-            connection.execute("pragma journal_size_limit = 16777216")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    _refuse_folder(path)
+    _make_folder(path.parent)
+    connection = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, wait)
+    try:
+        if schema.is_empty(connection, path):
+            _found(connection)
+        connection.execute("pragma synchronous = normal")
+        connection.execute("pragma journal_size_limit = 16777216")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def reader(path: Path, *, wait: float) -> apsw.Connection:
-    """A connection that only reads; of a database without content where there is no file.
+    """A connection that only reads; of a database in memory where there is nothing to read yet.
 
     Works in a folder that may not be written, too, unless a writer that was killed left changes
     there which only a writer can bring in. Raises StoreError.
     """
-    with translated(path):
-        if not path.exists():
-            connection = apsw.Connection(":memory:")
-            schema.create(connection)
-            return connection
-        connection = _connect(path, apsw.SQLITE_OPEN_READONLY, wait)
+    _refuse_folder(path)
+    if path.exists():
         try:
-            schema.is_empty(connection, path)
-        except apsw.CantOpenError:
-            # In a folder that may not be written SQLite cannot make the file in which readers and
-            # writers agree. Nobody can write there either, so readers may go without it.
-            connection.close()
-            log = path.with_name(path.name + "-wal")
-            if log.exists() and log.stat().st_size:
-                raise StoreError(
-                    f"{path}: has unfinished changes, and its folder may not be written",
-                    remedy="allow writing to the folder once, or copy both files elsewhere",
-                ) from None
-            connection = _connect(path, apsw.SQLITE_OPEN_READONLY, wait, immutable=True)
-            schema.is_empty(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            connection = _ours(path, wait)
+        except (apsw.CantOpenError, apsw.ReadOnlyError):
+            connection = _ours(path, wait, immutable=True)
+        if connection:
+            return connection
+    connection = apsw.Connection(":memory:")
+    schema.create(connection)
+    return connection
+
+
+def _ours(path: Path, wait: float, *, immutable: bool = False) -> apsw.Connection | None:
+    """A reader of a file that is ragkit's; None where it is empty.
+
+    In a folder that may not be written, SQLite cannot make the file in which readers and writers
+    agree. As nobody can write there, readers may go without it: the file is `immutable`.
+    """
+    log = path.with_name(path.name + "-wal")
+    if immutable and log.exists() and log.stat().st_size:
+        raise StoreError(
+            f"{path}: has unfinished changes, and its folder may not be written",
+            remedy="allow writing to the folder once, or copy both files elsewhere",
+        )
+    connection = _connect(path, apsw.SQLITE_OPEN_READONLY, wait, immutable=immutable)
+    try:
+        if not schema.is_empty(connection, path):
+            return connection
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return None
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise StoreError(f"{path}: is a folder", remedy="give the path of a file")
 
 
 def _make_folder(folder: Path) -> None:
@@ -153,8 +163,8 @@ def _connect(path: Path, flags: int, wait: float, *, immutable: bool = False) ->
         name += "?immutable=1"
     connection = apsw.Connection(name, flags=flags | apsw.SQLITE_OPEN_URI)
     connection.set_busy_timeout(round(wait * 1000))
-    connection.execute(f"pragma cache_size = -{CACHE_KIB}")
     _load_vec0(connection)
+    connection.execute(f"pragma cache_size = -{CACHE_KIB}")
     return connection
 
 

@@ -14,6 +14,9 @@ from ragkit.types import Chunk, Entry, Record
 SPARE_EMBEDDINGS = 50_000
 """Embeddings that are kept for no chunk, at least; beyond, as many as there are in use."""
 
+HOLES = 4096
+"""Places of deleted codes that are worth no compaction."""
+
 
 def to_sql(text: str) -> str | bytes:
     """Text as SQLite can hold it: what is no Unicode (a path's odd bytes) becomes a blob."""
@@ -220,7 +223,7 @@ def compact(connection: apsw.Connection, index: int, dimensions: int | None) -> 
         return
     rows = value(connection, f"select count(*) from codes_{index}_rowids")
     places = value(connection, f"select coalesce(sum(size), 0) from codes_{index}_chunks")
-    if places <= 2 * rows + 4096:
+    if places <= 2 * rows + HOLES:
         return
     connection.execute(f"drop table codes_{index}")
     schema.create_codes(connection, index, dimensions)

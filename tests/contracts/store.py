@@ -55,7 +55,8 @@ def bm25(
         idf = math.log(1 + (len(counts) - df + 0.5) / (df + 0.5))
         for i, c in enumerate(counts):
             tf = c[word]
-            scores[i] += idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * c.total() / mean))
+            if tf:
+                scores[i] += idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * c.total() / mean))
     return scores
 
 
