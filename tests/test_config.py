@@ -13,8 +13,9 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
-from ragkit.config import Configuration, discover, load
+from ragkit.config import Configuration, discover, load, schema
 from ragkit.config.loading import InvalidConfig
 from ragkit.config.rag import Chunking, Fusion, Source, StrategySettings
 from ragkit.errors import ConfigError, RagkitError
@@ -392,6 +393,11 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("any") / "ragkit.yaml"
 
 
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    return Draft202012Validator(schema())
+
+
 def settings_of(kind: str) -> st.SearchStrategy[StrategySettings]:
     """Any strategy of a type that could stand in a file."""
     texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
@@ -439,6 +445,7 @@ def test_what_is_written_is_what_is_read(scratch: Path, strategies: list[Strateg
     for keys in written:
         keys["docs"] = list(keys.get("docs", ()))
     file = {"rag": {"kb": {"strategies": written}}}
+    assert not list(validator.iter_errors(file))
     text = yaml.safe_dump(file, allow_unicode=True, sort_keys=False)
     scratch.write_text(text, encoding="utf-8")
     (source,) = load(scratch).sources
