@@ -29,7 +29,7 @@ MARKERS = {
     "CACHEDIR.TAG": "a cache folder",
 }
 
-FILES = frozenset([".DS_Store", "Thumbs.db", "desktop.ini", ".coverage", ".eslintcache"])
+FILES = frozenset([".git", ".DS_Store", "Thumbs.db", "desktop.ini", ".coverage", ".eslintcache"])
 
 LOCKS = frozenset(
     [

@@ -64,10 +64,7 @@ def read_small(path: str, limit: int = 10_000_000) -> bytes:
     """The bytes of a regular file that may be absent or unreadable: then b""."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except (OSError, ValueError):
-        return b""
-    with open(descriptor, "rb") as file:
-        try:
+        with open(descriptor, "rb") as file:
             return file.read(limit) or b""
-        except OSError:  # a folder
-            return b""
+    except (OSError, ValueError):  # absent, unreadable, a folder; no possible name
+        return b""

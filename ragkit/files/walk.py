@@ -154,7 +154,7 @@ class _Walk:
         inside = (location + "/").startswith(self._root.rstrip("/") + "/")
         start = self._root if inside else location
         top = str(enclosing_repository(Path(start)) or start)
-        above = [folder for folder in map(str, Path(location).parents) if folder.startswith(top)]
+        above = [folder for folder in map(str, Path(location).parents) if len(folder) >= len(top)]
         for folder in reversed(above):
             names = [name for name in MARKS if os.path.lexists(os.path.join(folder, name))]
             rules = rules.entering(folder, names)
@@ -251,16 +251,18 @@ class _Walk:
 
     def _target(self, location: str) -> str:
         """Where a link leads, and why it is not followed."""
+        said = "?"
         try:
-            said = os.readlink(location)
+            said = _storable(os.readlink(location))
             os.stat(location)
+        except FileNotFoundError:
+            return f"→ {said}: nothing is there"
         except OSError as error:
-            missing = isinstance(error, FileNotFoundError)
-            return f"→ {_storable(said)}: {'nothing is there' if missing else _reason(error)}"
+            return f"→ {said}: {_reason(error)}"
         target = os.path.realpath(location)
         inside = (target + "/").startswith(self._root.rstrip("/") + "/")
         advice = "found under its own name" if inside else "outside; name it in docs to index it"
-        return f"→ {_storable(said)}: {advice}"
+        return f"→ {said}: {advice}"
 
 
 _KINDS = {
