@@ -432,18 +432,21 @@ def settings_of(kind: str) -> st.SearchStrategy[StrategySettings]:
         st.sampled_from(["bm25", "chunked-embeddings"]).flatmap(settings_of), min_size=1, max_size=3
     )
 )
-def test_what_is_written_is_what_is_read(scratch: Path, strategies: list[StrategySettings]) -> None:
+def test_what_is_written_is_what_is_read(
+    scratch: Path, validator: Draft202012Validator, strategies: list[StrategySettings]
+) -> None:
     written = [
         {
-            key: asdict(value) if isinstance(value, Chunking) else value
+            item.name: getattr(strategy, item.name)
             for item in fields(strategy)
-            if (value := getattr(strategy, item.name)) != item.default
-            for key in [item.name]
+            if getattr(strategy, item.name) != item.default
         }
         for strategy in strategies
     ]
     for keys in written:
         keys["docs"] = list(keys.get("docs", ()))
+        chunking = asdict(keys["chunking"])
+        keys["chunking"] = {key: value for key, value in chunking.items() if value is not None}
     file = {"rag": {"kb": {"strategies": written}}}
     assert not list(validator.iter_errors(file))
     text = yaml.safe_dump(file, allow_unicode=True, sort_keys=False)

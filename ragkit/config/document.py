@@ -209,7 +209,7 @@ class _Composer:
     def grown(self, event: yaml.Event, size: int) -> int:
         if size > MAX_NODES:
             raise self.error(
-                event, f"aliases make this more than {MAX_NODES:,} values", "use fewer aliases"
+                event, f"more than {MAX_NODES:,} values, aliases followed", "use fewer of them"
             )
         return size
 
