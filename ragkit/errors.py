@@ -7,6 +7,7 @@
     ├── MissingExtra                reading docs/a.pdf needs pypdfium2
     ├── ModelError                  embedded/static: its table is damaged
     ├── QueryError                  the query is empty
+    ├── IndexingTimeout             indexing took longer than 1800 s
     └── StoreError                  /x/code.db is not a ragkit database
         ├── StoreBusy               another process is writing
         ├── StoreFull               no space left on the disk
@@ -50,6 +51,10 @@ class ModelError(RagkitError):
 
 class QueryError(RagkitError):
     """The query cannot be answered as it is asked."""
+
+
+class IndexingTimeout(RagkitError):
+    """Indexing reached its bound; what was done is kept, the next walk goes on from there."""
 
 
 class StoreError(RagkitError):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ragkit.errors import ReadError
+from ragkit.errors import IndexingTimeout, ReadError
 from ragkit.events import (
     Failed,
     Indexed,
@@ -112,12 +112,19 @@ def is_stale(file: File, record: Record | None) -> bool:
     return record.indexed_at * 1e9 - record.mtime_ns < SETTLED_NS
 
 
-def sync(index: Index, listener: Listener = ignore, *, executor: Executor | None = None) -> Summary:
+def sync(
+    index: Index,
+    listener: Listener = ignore,
+    *,
+    executor: Executor | None = None,
+    timeout: float | None = None,
+) -> Summary:
     """Bring the index up to the disk. Files that fail are events; what they had stays.
 
     Only the caller's thread writes. With an executor, batches are read, chunked and prepared by
     it, a bounded number at a time; its workers must be able to reach the index's functions (for
-    processes: pickle them). Raises StoreError, ModelError; what was done until then is kept.
+    processes: pickle them). Raises StoreError, ModelError, and IndexingTimeout after `timeout`
+    seconds; what was done until then is kept.
     """
     started = time.monotonic()
     found = scan(index)
@@ -142,6 +149,11 @@ def sync(index: Index, listener: Listener = ignore, *, executor: Executor | None
         outcomes[_put(index, prepared, listener)] += 1
         chunks += len(prepared.entries or ())
         embedded += prepared.embedded
+        if timeout is not None and time.monotonic() - started > timeout:
+            raise IndexingTimeout(
+                f"{index.name}: indexing took longer than {timeout:g} s (indexing_timeout)",
+                remedy="index again to go on from here, or raise indexing_timeout",
+            )
     index.store.complete()
     return Summary(
         index.name,

@@ -33,7 +33,9 @@ def refused(done: Any, *words: str) -> None:
         assert word in done.err, done.err
 
 
-@pytest.mark.parametrize("command", [["search", "x"], ["index"], ["index", "--dry-run"], ["status"]])
+@pytest.mark.parametrize(
+    "command", [["search", "x"], ["index"], ["index", "--dry-run"], ["status"]]
+)
 def test_a_missing_path(ragkit: Ragkit, tmp_path: Path, command: list[str]) -> None:
     refused(ragkit(*command, tmp_path / "nowhere"), "nowhere", "no such file or folder")
 

@@ -117,9 +117,7 @@ def test_a_file_can_be_searched_alone(ragkit: Ragkit, project: Path) -> None:
 @pytest.mark.parametrize(
     ("query", "words"), [("", "empty"), ("  ", "empty")], ids=["empty", "blank"]
 )
-def test_an_empty_query_is_an_error(
-    ragkit: Ragkit, project: Path, query: str, words: str
-) -> None:
+def test_an_empty_query_is_an_error(ragkit: Ragkit, project: Path, query: str, words: str) -> None:
     done = ragkit("search", query, project)
     assert done.code == 2
     assert words in done.err

@@ -93,7 +93,8 @@ def test_the_threshold_of_bm25_is_a_share_per_query_word(
 
 
 def test_a_chunk_is_embedded_with_its_context_but_not_its_path() -> None:
-    assert embedded_text(entry("a/b.py", "text", "Store > replace").chunk) == "Store > replace\ntext"
+    chunk = entry("a/b.py", "text", "Store > replace").chunk
+    assert embedded_text(chunk) == "Store > replace\ntext"
     assert embedded_text(entry("a/b.py", "text").chunk) == "text"
 
 

@@ -41,6 +41,7 @@ def check(file: str | None) -> None:
     Exit codes: 0 all of it is right and works in this version, 2 it does not.
     """
     from ragkit.config import load
+    from ragkit.config.rag import Tool
     from ragkit.kb.parts import not_built
     from ragkit.kb.places import configuration_file
 
@@ -58,6 +59,9 @@ def check(file: str | None) -> None:
             f"{path} is valid, but asks for what this version of ragkit cannot do yet",
             remedy="take it out, or wait for the version that has it",
         )
+    if configuration.agents or any(source.tool != Tool() for source in configuration.sources):
+        note = "agents and their tools are validated, but this version cannot run them yet"
+        click.echo(f"{click.style('note:', fg='yellow')} {note}", err=True)
     names = ", ".join(source.name for source in configuration.sources) or "none"
     click.echo(f"{path} is valid; knowledge bases: {names}")
 

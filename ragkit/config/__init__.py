@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ragkit.config.describing import reference, schema
-    from ragkit.config.loading import Configuration, discover, load
+    from ragkit.config.discovery import discover
+    from ragkit.config.loading import Configuration, load
     from ragkit.config.starter import template
 
 __all__ = ["Configuration", "discover", "load", "reference", "schema", "template"]
 
 _HOMES = {
     "Configuration": "loading",
-    "discover": "loading",
+    "discover": "discovery",
     "load": "loading",
     "reference": "describing",
     "schema": "describing",

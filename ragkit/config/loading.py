@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Final
 
 from ragkit.config import document
 from ragkit.config.agents import Agent, McpServer, Metadata, Permissions, Toolset
@@ -17,7 +16,6 @@ from ragkit.config.rag import Source
 from ragkit.config.references import Declared, check, gather
 from ragkit.errors import ConfigError
 
-FILE_NAMES: Final = ("ragkit.yaml", "ragkit.yml")
 _SHOWN = 20  # problems in one message
 
 
@@ -84,22 +82,6 @@ def load(path: Path) -> Configuration:
         lines=decoder.lines,
         **tables,
     )
-
-
-def discover(start: Path, stop: Path | None = None) -> Path | None:
-    """The `ragkit.yaml` or `ragkit.yml` of `start` or its nearest parent, up to `stop` inclusive.
-
-    Only existing regular files count. Without `stop` the search ends at the root.
-    """
-    folder = Path(os.path.abspath(start))
-    last = Path(os.path.abspath(stop)) if stop is not None else None
-    for parent in (folder, *folder.parents):
-        for name in FILE_NAMES:
-            if (parent / name).is_file():
-                return parent / name
-        if parent == last:
-            return None
-    return None
 
 
 def _declared(node: document.Mapping) -> Declared:

@@ -85,7 +85,8 @@ class KnowledgeBase:
         for index in self.indexes:
             if rebuild:
                 index.store.clear()
-            summaries.append(sync(index, listener, executor=executor))
+            timeout = self.source.indexing_timeout or None
+            summaries.append(sync(index, listener, executor=executor, timeout=timeout))
         return summaries
 
     def search(self, query: str, limit: int | None = None) -> list[Hit]:

@@ -179,17 +179,24 @@ def not_built(source: Source) -> Iterator[tuple[str, str]]:
         where = _where(source, settings)
         if settings.type == "semantic-embeddings":
             yield where, "semantic-embeddings are not built yet"
-        model = settings.embedding_model
-        if settings.type == "chunked-embeddings" and model not in BUILT_MODELS:
+        if settings.type == "chunked-embeddings" and not _is_built(source, settings):
+            model = settings.embedding_model
             yield where, f"embedding_model: {model} is not built yet (embedded/static is)"
     results = source.results
-    if results.reranking is not None:
-        yield _where(source), "results.reranking is not built yet"
-    if results.return_full_content:
-        yield _where(source), "results.return_full_content is not built yet"
+    for key, asked in (
+        ("reranking", results.reranking is not None),
+        ("return_full_content", results.return_full_content),
+        ("prefetch", results.prefetch is not None and results.prefetch.enabled),
+        ("topology_prior", results.topology_prior is not None and results.topology_prior.enabled),
+    ):
+        if asked:
+            yield _where(source), f"results.{key} is not built yet"
 
 
-BUILT_MODELS = ("embedded/static", "auto")
+def _is_built(source: Source, settings: StrategySettings) -> bool:
+    """Whether the embedding model is one that this version can load; `auto` takes what there is."""
+    model = source.model(settings.embedding_model or "auto")
+    return model.provider == "auto" or (model.provider, model.model) == ("embedded", "static")
 
 
 def _strategy(source: Source, settings: StrategySettings) -> Strategy:
