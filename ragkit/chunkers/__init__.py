@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ragkit.chunkers import code, markup, text
 from ragkit.chunkers.languages import language_of
+from ragkit.chunkers.outlines import OUTLINES
 from ragkit.chunkers.symbols import RULES
 from ragkit.types import Chunk, Chunker, Document
 
@@ -21,7 +22,7 @@ VERSION = 1
 
 CHUNKERS: Mapping[str, Callable[..., list[Chunk] | None]] = {
     **dict.fromkeys(RULES, code.chunk),
-    **dict.fromkeys(markup.OUTLINES, markup.chunk),
+    **dict.fromkeys(OUTLINES, markup.chunk),
 }
 """Language → f(document, size=…): its chunks without overlap, or None where it cannot tell."""
 
