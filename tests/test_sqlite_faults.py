@@ -230,6 +230,13 @@ def test_a_full_disk_undoes_the_change_and_says_so(built: Path) -> None:
 # ── several at once ──
 
 
+def test_a_sync_that_changes_nothing_writes_nothing(built: Path) -> None:
+    writing, idle = opened(built), opened(built, wait=0.05)
+    with writing._writing():
+        idle.complete()
+    assert idle._writer is None
+
+
 def test_a_second_writer_waits_and_then_says_that_another_is_writing(built: Path) -> None:
     first, second = opened(built), opened(built, wait=0.05)
     with first._writing():

@@ -119,4 +119,4 @@ class StoreAsDictionary(RuleBasedStateMachine):
 
 
 TestStoreAsDictionary = StoreAsDictionary.TestCase
-TestStoreAsDictionary.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+TestStoreAsDictionary.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)

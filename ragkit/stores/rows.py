@@ -32,6 +32,11 @@ def from_sql(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
 
 
+def advance(connection: apsw.Connection, index: int) -> None:
+    """Tell readers that chunks changed: what they remember of them is void."""
+    connection.execute("update indexes set generation = generation + 1 where id = ?", (index,))
+
+
 def read_records(connection: apsw.Connection, index: int) -> dict[str, Record]:
     """Every file that was looked at, by path."""
     rows = query(

@@ -19,14 +19,17 @@ and each index i has tables of its own, so that it can be dropped at once:
     codes_i(id, code)                   vec0, int8[d]; id is the embedding's; holds exactly the
                                         embeddings that a chunk of i uses and that are not zero
 
-`codes_i` is where other codes go: sign bits as a second vec0 column or table `bits_i(id, bit[d])`
-of the same rows, float32 rows dropped from `embeddings` where int8 is enough. What changes a
-table raises VERSION and adds a step to `upgrade`.
+`codes_i` is where other codes go: sign bits as a second column, or as `bits_i(id, bit[d])` beside
+it with the same ids; where int8 rows are enough, the float32 rows of `embeddings` can be emptied.
+VERSION goes up with any change of a table. A file is not to be VACUUMed: sqlite-vec 0.1.9 then no
+longer finds blocks of codes that lie behind a dropped one; `rows.compact` writes them anew.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -83,11 +86,31 @@ distance_metric=cosine)"
 TABLES = ("terms", "words", "codes", "texts", "chunks", "documents")
 """Of one index, in the order in which they can be dropped."""
 
-# Words arrive cut, so every character that is not white space belongs to one: all of ASCII but
-# letters and digits, which FTS5 counts as such anyway, and NUL, which cannot be in its options.
-_MARKS = "".join(
-    chr(c) for c in (*range(1, 128), 0x1F) if not chr(c).isspace() and not chr(c).isalnum()
-)
+# Words arrive cut, so every character but white space belongs to one: all of ASCII except letters
+# and digits, which FTS5 counts anyway, and NUL, which cannot be written here; and the unit
+# separator, which `words` puts between a word and its count.
+_MARKS = "\x1f" + "".join(c for c in map(chr, range(1, 128)) if not c.isspace() and not c.isalnum())
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIndex:
+    """An index of a database file."""
+
+    id: int
+    name: str
+    fingerprint: str
+    dimensions: int | None
+    complete: bool
+    created: float
+    """Seconds since the epoch."""
+
+
+def indexes(connection: apsw.Connection) -> list[StoredIndex]:
+    """All indexes of the file, in the order in which they were made."""
+    found: Any = connection.execute(
+        "select id, name, fingerprint, dimensions, complete, created from indexes order by id"
+    )
+    return [StoredIndex(i, n, f, d, bool(c), t) for i, n, f, d, c, t in found]
 
 
 def is_empty(connection: apsw.Connection, path: Path) -> bool:
@@ -115,7 +138,7 @@ def create(connection: apsw.Connection) -> None:
 
 def create_index(connection: apsw.Connection, index: int, dimensions: int | None) -> None:
     """The tables of one index; in the caller's transaction."""
-    marks = (_MARKS + "\x1f").replace("'", "''").replace('"', '""')
+    marks = _MARKS.replace("'", "''").replace('"', '""')
     connection.execute(_INDEX.format(i=index, marks=marks))
     create_codes(connection, index, dimensions)
 

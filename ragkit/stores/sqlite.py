@@ -12,7 +12,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,19 +25,6 @@ from ragkit.types import Chunk, Entry, Record, Statistics
 
 if TYPE_CHECKING:
     from ragkit.types import Vector
-
-
-@dataclass(frozen=True, slots=True)
-class StoredIndex:
-    """An index of a database file."""
-
-    id: int
-    name: str
-    fingerprint: str
-    dimensions: int | None
-    complete: bool
-    created: float
-    """Seconds since the epoch."""
 
 
 class _Reader:
@@ -89,6 +75,7 @@ class SqliteStore:
         self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
         self._closed = False
         self._seen = False  # whether this index was in the file once
+        self._changed = False  # whether this store wrote chunks that `complete` has not seen
         if not path.exists() and not create and not read_only:
             raise StoreError(f"{path}: no such database", remedy="run `ragkit index`")
         with self._reading():
@@ -96,7 +83,7 @@ class SqliteStore:
 
     def __reduce__(self) -> tuple[Callable[..., SqliteStore], tuple[object, ...]]:
         """In another process it is a reader of the same index."""
-        return _reader, (self.path, self.name, self.fingerprint, self.dimensions)
+        return _reopened, (self.path, self.name, self.fingerprint, self.dimensions)
 
     # ── what is stored ──
 
@@ -173,9 +160,8 @@ class SqliteStore:
         }
         with self._writing() as (writer, index):
             document = rows.write_record(writer, index, record)
-            now = time.time()
-            ids = vectors.keep(writer, embedded, now)
-            with self._codes_kept(writer, index, [document], ids.values(), now):
+            ids = vectors.keep(writer, embedded, time.time())
+            with self._changing(writer, index, [document], ids.values()):
                 free = rows.remove_chunks(writer, index, [document])
                 stored = [
                     (entry, None if entry.vector is None else ids[vectors.key_of(entry)])
@@ -192,7 +178,7 @@ class SqliteStore:
         """Forget files and their chunks, in one transaction; unknown paths are no error."""
         with self._writing() as (writer, index):
             documents = rows.document_ids(writer, index, paths)
-            with self._codes_kept(writer, index, documents, (), time.time()):
+            with self._changing(writer, index, documents):
                 rows.remove_chunks(writer, index, documents)
             rows.remove_records(writer, index, documents)
 
@@ -201,14 +187,18 @@ class SqliteStore:
         with self._writing() as (writer, index):
             schema.drop_index(writer, index)
             schema.create_index(writer, index, self.dimensions)
+            rows.advance(writer, index)
             writer.execute("update indexes set complete = 0 where id = ?", (index,))
 
     def complete(self) -> None:
         """Let this index answer in the place of every other of its name, which are dropped.
 
         Also drops the embeddings that were used longest ago, where more are kept for no
-        chunk than `rows.SPARE_EMBEDDINGS` allows.
+        chunk than `rows.SPARE_EMBEDDINGS` allows. Writes nothing where there is nothing to do.
         """
+        state = [(i.fingerprint, i.complete) for i in self._namesakes()]
+        if not self._changed and state == [(self.fingerprint, True)]:
+            return
         with self._writing() as (writer, index):
             others = "select id from indexes where name = ? and id <> ?"
             for (other,) in connections.query(writer, others, (self.name, index)):
@@ -218,15 +208,14 @@ class SqliteStore:
             writer.execute("update indexes set complete = 1 where id = ?", (index,))
             rows.prune(writer, [i for (i,) in connections.query(writer, "select id from indexes")])
             rows.compact(writer, index, self.dimensions)
+        self._changed = False
 
     # ── the state of the index ──
 
-    def indexes(self) -> list[StoredIndex]:
+    def indexes(self) -> list[schema.StoredIndex]:
         """All indexes of the file, in the order in which they were made."""
-        sql = "select id, name, fingerprint, dimensions, complete, created from indexes order by id"
         with self._reading() as (reader, _):
-            found = connections.query(reader.sql, sql)
-        return [StoredIndex(i, n, f, d, bool(c), t) for i, n, f, d, c, t in found]
+            return schema.indexes(reader.sql)
 
     @property
     def is_complete(self) -> bool:
@@ -244,7 +233,7 @@ class SqliteStore:
         """Whether this index is not complete, but an older one, of other settings, still is."""
         return self.answering_fingerprint not in (None, self.fingerprint)
 
-    def _namesakes(self) -> list[StoredIndex]:
+    def _namesakes(self) -> list[schema.StoredIndex]:
         return [index for index in self.indexes() if index.name == self.name]
 
     def meta(self) -> dict[str, str]:
@@ -261,6 +250,9 @@ class SqliteStore:
     def check(self) -> list[str]:
         """What is wrong with the file or this index, a sentence each; [] for nothing. Slow."""
         try:
+            # FTS5 checks what it has cached: after a change by another connection, a reader that
+            # checked before would find its old structure, and call the new one corrupt.
+            self._local.reader = None
             with self._reading() as (reader, index):
                 found = [line for (line,) in connections.query(reader.sql, "pragma quick_check")]
                 found = [line for line in found if line != "ok"]
@@ -286,11 +278,12 @@ class SqliteStore:
         """This thread's reader and the index's id, None before its first write; one snapshot."""
         with connections.translated(self.path):
             reader = self._reader()
-            reader.sql.execute("begin")
             try:
+                reader.sql.execute("begin")
                 yield reader, self._index(reader.sql)
             finally:
-                reader.sql.execute("rollback")
+                with suppress(apsw.Error):  # an I/O error has ended the transaction already
+                    reader.sql.execute("rollback")
 
     def _reader(self) -> _Reader:
         if self._closed:
@@ -313,15 +306,12 @@ class SqliteStore:
             if self._writer is None:
                 self._writer = connections.writer(self.path, wait=self._wait)
             writer = self._writer
-            writer.execute("begin immediate")
             try:
+                writer.execute("begin immediate")
                 index = self._index(writer)
                 if index is None:
                     index = self._create(writer)
                 yield writer, index
-                writer.execute(
-                    "update indexes set generation = generation + 1 where id = ?", (index,)
-                )
                 writer.execute("commit")
             except BaseException:
                 with suppress(apsw.Error):  # a full disk has rolled back already
@@ -347,7 +337,7 @@ class SqliteStore:
             raise StoreMismatch(
                 f"{self.path}: index {self.name} has vectors of {dimensions} dimensions, "
                 f"not {self.dimensions}",
-                remedy="run `ragkit index --rebuild`",
+                remedy="remove the file, then run `ragkit index`",
             )
         self._seen = True
         return int(index)
@@ -362,15 +352,19 @@ class SqliteStore:
         return index
 
     @contextmanager
-    def _codes_kept(
+    def _changing(
         self,
         writer: apsw.Connection,
         index: int,
         documents: Sequence[int],
-        new: Iterable[int],
-        now: float,
+        new: Iterable[int] = (),
     ) -> Iterator[None]:
-        """Hold codes to what chunks use, while these documents' chunks change inside."""
+        """Let these documents' chunks change inside; codes and generation follow.
+
+        `new` are the embeddings that the chunks will use.
+        """
+        self._changed = True
+        rows.advance(writer, index)
         if self.dimensions is None:
             yield
             return
@@ -379,7 +373,7 @@ class SqliteStore:
         yield
         after = vectors.used(writer, index, touched)
         vectors.list_codes(writer, index, after - before)
-        vectors.unlist_codes(writer, index, before - after, now)
+        vectors.unlist_codes(writer, index, before - after, time.time())
 
 
 def _size(path: Path) -> int:
@@ -390,5 +384,5 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _reader(path: Path, name: str, fingerprint: str, dimensions: int | None) -> SqliteStore:
+def _reopened(path: Path, name: str, fingerprint: str, dimensions: int | None) -> SqliteStore:
     return SqliteStore(path, name, fingerprint, dimensions, read_only=True)

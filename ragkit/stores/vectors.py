@@ -134,7 +134,10 @@ def unlist_codes(
 def nearest(
     connection: apsw.Connection, index: int, vector: Vector, limit: int
 ) -> list[tuple[int, float]]:
-    """Embeddings by cosine, best first: id and exact cosine; those that tie with the last, too."""
+    """Embeddings by cosine, best first: id and exact cosine.
+
+    Those that tie with the last are given, too, as far as they are among the candidates.
+    """
     import numpy as np
 
     length = float(np.linalg.norm(vector))

@@ -315,6 +315,15 @@ class StoreContract:
         store.replace(record("a"), [known])
         assert paths(store.nearest(unit(1, 2), 5)) == [("a", 0)]
 
+    def test_an_index_that_is_complete_stays_so_while_files_change(self, opened: Opened) -> None:
+        store = opened()
+        store.replace(record("a"), [entry("a", 0, "x", unit(1))])
+        store.complete()
+        store.delete(["a"])
+        store.note(record("b"))
+        assert store.is_complete
+        assert opened().is_complete
+
     def test_meta_is_remembered_by_index(self, opened: Opened) -> None:
         opened().set_meta("synced", "1")
         opened().set_meta("synced", "2")
@@ -325,7 +334,10 @@ class StoreContract:
         for path in "abc":
             vectors = [unit(1), unit(ord(path)), unit(), unit(2, ord(path))]
             store.replace(record(path), [entry(path, i, "x", v) for i, v in enumerate(vectors)])
-        store.delete(["b"])
+        assert store.check() == []
+        store.replace(record("big"), [entry("big", i, f"x w{i}", unit(1, i)) for i in range(300)])
+        assert store.check() == []
+        store.delete(["b", "big"])
         assert store.check() == []
 
     def test_a_closed_store_says_so(self, store: Any) -> None:
