@@ -17,17 +17,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator
 from itertools import chain, pairwise
-from typing import TypeAlias
 
 VERSION = 1
 """Changes whenever `terms` would give other terms for some text."""
 
 JOINERS = "_-."
 """The ASCII characters that a term may hold besides letters and digits."""
-
-_Span: TypeAlias = tuple[str, int, int]  # a term, and the characters it stands for
 
 _LONGEST = 128  # a longer word is a blob: a key, a hash, base64
 _MOST = 64  # terms of a query
@@ -48,7 +45,7 @@ _UNSPACED = (
     r"\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     r"\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
-_RUN = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|[^ {_UNSPACED}]+")
+_RUN = re.compile(rf"(?P<spaced>[^ {_UNSPACED}]+)|[{_UNSPACED}]+")
 _PLAIN_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 _STOP_WORDS = """
@@ -97,9 +94,14 @@ def highlights(text: str, query: str) -> list[tuple[int, int]]:
     """
     wanted = set(query_terms(query))
     marks = []
-    for token in _TOKEN.finditer(text) if wanted else ():
+    for token in _TOKEN.finditer(text):
+        if wanted.isdisjoint(_known[token.group()]):
+            continue
         at = token.start()
-        marks += [(at + a, at + b) for term, a, b in _spans(token.group()) if term in wanted]
+        for start, end in _pieces(token.group()):
+            piece = text[at + start : at + end]
+            if not wanted.isdisjoint(_known[piece][:1]):  # the first term is the whole piece
+                marks.append((at + start, at + end))
     merged: list[tuple[int, int]] = []
     for start, end in sorted(marks):
         if merged and start <= merged[-1][1]:
@@ -126,7 +128,7 @@ class _Known(dict[str, tuple[str, ...]]):
     """Tokens and their terms, as far as they have been met: code repeats its words."""
 
     def __missing__(self, token: str) -> tuple[str, ...]:
-        found = tuple([term for term, _, _ in _spans(token)])
+        found = tuple(_token_terms(token))
         if len(token) <= _LONGEST:  # a longer one hardly comes again
             if len(self) >= _CACHED:
                 self.clear()
@@ -143,65 +145,64 @@ def _in_sentences(query: str) -> bool:
     return len(words) >= 3 and plain * 2 > len(words)
 
 
-def _spans(token: str) -> list[_Span]:
-    """The terms of one token, each with the characters of the token that it stands for."""
+def _token_terms(token: str) -> list[str]:
     if token.isascii():
-        return _joined(token, 0)
-    folded, origin = _fold(token)
-    spans: list[_Span] = []
-    for run in _RUN.finditer(folded):
-        spans += _bigrams(run) if run["unspaced"] else _tokens(run)
-    return [(term, origin[start], origin[end - 1] + 1) for term, start, end in spans]
+        return _joined(token)
+    found: list[str] = []
+    for run in _RUN.finditer(_fold(token)):
+        text = run.group()
+        if run["spaced"]:
+            for part in _TOKEN.findall(text):
+                found += _joined(part)
+        else:
+            found += map("".join, pairwise(text)) if len(text) > 1 else [text]
+    return found
 
 
-def _tokens(run: re.Match[str]) -> list[_Span]:
-    at = run.start()
-    tokens = _TOKEN.finditer(run.group())
-    return [span for token in tokens for span in _joined(token.group(), at + token.start())]
-
-
-def _bigrams(run: re.Match[str]) -> list[_Span]:
-    text, at = run.group(), run.start()
-    if len(text) == 1:
-        return [(text, at, at + 1)]
-    pairs = enumerate(pairwise(text), start=at)
-    return [(one + other, index, index + 2) for index, (one, other) in pairs]
-
-
-def _joined(token: str, at: int) -> list[_Span]:
+def _joined(token: str) -> list[str]:
     """A token's whole and its words; of a version number also the first two numbers."""
     if "-" not in token and "." not in token:
-        return _word(token, at)
-    words = [
-        spans
-        for word in _BETWEEN_JOINERS.finditer(token)
-        if (spans := _word(word.group(), at + word.start()))  # underscores alone have none
-    ]
-    whole: list[_Span] = []
+        return _word(token)
+    words = [found for word in _BETWEEN_JOINERS.findall(token) if (found := _word(word))]
+    found = []
     if len(words) > 1 and len(token) <= _LONGEST:
-        whole.append((re.sub("[-_]", "", token.lower()), at, at + len(token)))
+        found.append(re.sub("[-_]", "", token.lower()))
         if _VERSION_NUMBER.fullmatch(token):
-            end = words[1][0][2]
-            whole.append((token[: end - at].lower(), at, end))
-    return whole + list(chain.from_iterable(words))
+            found.append(f"{words[0][0]}.{words[1][0]}")
+    return found + list(chain.from_iterable(words))
 
 
-def _word(word: str, at: int) -> list[_Span]:
-    """A word's whole and its parts; a part of one character says too little."""
+def _word(word: str) -> list[str]:
+    """A word's whole and its parts, of which one of a single character says too little.
+
+    Nothing, if it is of underscores alone.
+    """
     lower = word.lower()
     if len(word) > _LONGEST:
-        return [(lower[:_LONGEST], at, at + len(word))]
+        return [lower[:_LONGEST]]
     if word.isalpha() and word[1:] == lower[1:]:  # most words: plain, or with a capital
-        return [(_singular(lower), at, at + len(word))]
-    parts = [part.span() for part in _PART.finditer(word)]
+        return [_singular(lower)]
+    parts = _PART.findall(word)
     if not parts:
         return []
     # The underscores around a private name stay, so that it differs from the public one.
     whole = _INNER_UNDERSCORES.sub("", lower) if "_" in lower else lower
-    spans = [(_singular(whole), at, at + len(word))]
-    if parts[0] != (0, len(word)):
-        spans += [(_singular(lower[a:b]), at + a, at + b) for a, b in parts if b - a > 1]
-    return spans
+    if len(parts[0]) == len(word):
+        return [_singular(whole)]
+    return [_singular(whole), *[_singular(part.lower()) for part in parts if len(part) > 1]]
+
+
+def _pieces(token: str) -> Iterator[tuple[int, int]]:
+    """Where the things stand in a token that have terms of their own, itself among them."""
+    for run in _RUN.finditer(token):
+        at = run.start()
+        if not run["spaced"]:
+            yield from ((start, min(start + 2, run.end())) for start in range(at, run.end()))
+            continue
+        for part in _TOKEN.finditer(run.group()):
+            for pattern in (_TOKEN, _BETWEEN_JOINERS, _PART):
+                for piece in pattern.finditer(part.group()):
+                    yield at + part.start() + piece.start(), at + part.start() + piece.end()
 
 
 _SINGULAR_IN_S = frozenset(["alias", "atlas", "bias", "canvas", "lens"])
@@ -224,52 +225,26 @@ def _singular(word: str) -> str:
 _STOPS = frozenset(map(_singular, _STOP_WORDS.split()))
 
 
-# What makes one character with the one before it: accents, vowels and tails of decomposed Hangul,
-# voicing marks of kana, hamza.
-_CONTINUES = re.compile(r"[\u0300-\u036f\u0653-\u0655\u1160-\u11ff\u3099\u309a\uff9e\uff9f]")
-
-
-def _fold(token: str) -> tuple[str, Sequence[int]]:
-    """The token's characters in one writing, and for each the index that it comes from.
+class _Folded(dict[int, str]):
+    """Code points and what becomes of them, as far as they have been met: é → e, ß → ss, — → space.
 
     What is not a letter, digit, mark or joiner becomes a space.
     """
-    simple = token.translate(_folded)
-    if len(simple) == len(token) and not _CONTINUES.search(token):
-        return simple, range(len(token))
-    folded: list[str] = []
-    origin: list[int] = []
-    start = 0
-    while start < len(token):
-        end = start + 1
-        while end < len(token) and _CONTINUES.match(token, end):
-            end += 1
-        plain = _fold_character(token[start:end])
-        folded.append(plain)
-        origin += [start] * len(plain)
-        start = end
-    return "".join(folded), origin
-
-
-class _Folded(dict[int, str]):
-    """Code points and their folded characters, as far as they have been met."""
 
     def __missing__(self, code: int) -> str:
-        self[code] = _fold_character(chr(code))
+        plain = _without_accents(chr(code))
+        if not plain.isascii():
+            plain = _without_accents(plain.casefold())
+        self[code] = "".join(one if _is_wordly(one) else " " for one in plain)
         return self[code]
 
 
-_folded = _Folded()
+_folded = _Folded((code, chr(code)) for code in range(128))
 
 
-def _fold_character(character: str) -> str:
-    """One character and its combining marks: é → e, Ａ → A, ß → ss, ガ and ｶﾞ → ガ."""
-    if character.isascii():
-        return character
-    plain = _without_accents(unicodedata.normalize("NFKC", character))
-    if not plain.isascii():
-        plain = _without_accents(plain.casefold())
-    return "".join(one if _is_wordly(one) else " " for one in plain)
+def _fold(token: str) -> str:
+    """The token in one writing. Capitals of ASCII stay, since a word is split at them."""
+    return unicodedata.normalize("NFKC", token).translate(_folded)
 
 
 def _without_accents(text: str) -> str:
