@@ -400,7 +400,7 @@ def validator() -> Draft202012Validator:
 
 def settings_of(kind: str) -> st.SearchStrategy[StrategySettings]:
     """Any strategy of a type that could stand in a file."""
-    texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
+    texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")), min_size=1)
     texts = texts.filter(str.strip)
     vectors = {
         "embedding_model": texts.map(lambda text: f"dmr/{text}"),

@@ -17,6 +17,7 @@ from ragkit.config.references import Declared, check, gather
 from ragkit.errors import ConfigError
 
 _SHOWN = 20  # problems in one message
+_REMEDY = "docs/configuration.md has every key; `ragkit init` writes an example"
 
 
 class InvalidConfig(ConfigError):
@@ -25,11 +26,11 @@ class InvalidConfig(ConfigError):
     def __init__(self, problems: tuple[Finding, ...]) -> None:
         self.problems = problems
         if len(problems) == 1:
-            super().__init__(str(problems[0]), problems[0].remedy)
+            super().__init__(str(problems[0]), problems[0].remedy or _REMEDY)
             return
         lines = [f"{item} ({item.remedy})" if item.remedy else str(item) for item in problems]
         more = [f"… and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-        super().__init__("\n".join(lines[:_SHOWN] + more))
+        super().__init__("\n".join(lines[:_SHOWN] + more), _REMEDY)
 
 
 @dataclass(frozen=True, slots=True)

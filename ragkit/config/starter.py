@@ -32,6 +32,8 @@ rag:
         #   respect_word_boundaries: false  # cut plain text at spaces only
         #   code_aware: true  # cut code at functions and classes, Markdown at headings
 
+    indexing_timeout: 0s  # longest run of indexing, such as 30m; 0s: no bound
+
     results:
       limit: 10  # most hits in an answer
       # deduplicate: true  # leave out hits whose text equals a better one's

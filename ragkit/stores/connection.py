@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -188,5 +188,6 @@ def _found(connection: apsw.Connection) -> None:
             schema.create(connection)
         connection.execute("commit")
     except BaseException:
-        connection.execute("rollback")
+        with suppress(apsw.Error):  # Ctrl-C may come when all is committed
+            connection.execute("rollback")
         raise
