@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _DEEPEST = 60
 """Levels of nodes larger than a chunk. Deeper ones are cut at lines."""
 
+_MANY = 20  # symbols that one line may define
 _GAP = 3  # newlines between a comment and what it is about; PEP 8 puts three under a banner
 
 
@@ -87,8 +88,10 @@ class _Outline:
     def _expand(self, node: Node, depth: int, scope: tuple[str, ...]) -> None:
         for part in node.children:
             start, end, kind = part.start_byte, part.end_byte, part.type
-            large = end - start > self._size and depth < _DEEPEST
             rule = self._rules.get(kind)
+            # a body that only just fits is opened, lest its header be left alone
+            limit = self._size if rule or not depth else self._size * 3 // 4
+            large = end - start > limit and depth < _DEEPEST
             names = self._names(part, rule) if rule and not (large and rule is inside) else ()
             if large:
                 scope_within = scope + names[:1] if names else scope
@@ -106,7 +109,7 @@ class _Outline:
         newline = self._text.rfind("\n", self._start, start)
         if newline < 0 or not (newline + 1 == start or self._text[newline:start].isspace()):
             atom = self._atoms[-1]
-            if names:
+            if names and len(atom.names) < _MANY:
                 atom.names += names
             if len(scope) > len(atom.scope):  # `export class …`: what is large begins on this line
                 atom.scope = scope

@@ -139,3 +139,6 @@ _PROGRAMS = _spread(
         "typescript": "deno ts-node tsx",
     }
 )
+
+LANGUAGES = frozenset({*_SUFFIXES.values(), *_NAMES.values(), *_PROGRAMS.values()})
+"""Every language that `language_of` may find."""

@@ -205,7 +205,7 @@ def _plain(title: str) -> str:
     title = re.sub(r"!?\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])?", r"\1", title)
     title = re.sub(r":[\w:-]+:`([^`]*)`", r"\1", title)
     title = re.sub(r"\{[#.:][^}]*\}", "", title)
-    return " ".join(title.replace("`", "").replace("**", "").strip("#*_ \t\n").split())
+    return " ".join(title.replace("`", "").replace("**", "").strip("*").split())
 
 
 OUTLINES: Mapping[str, Callable[[str], Iterator[Line]]] = {

@@ -16,8 +16,9 @@ GLUED = 1_000
 """Added to the depth of an atom that belongs with the one before it (`}`, the function under its
 comment): cut there only where nothing else is left."""
 
+_LEVELS = 8  # scopes in a context
 _NAMES = 8  # names of merged siblings in a context
-_NAME = 80  # characters of one name
+_NAME = 60  # characters of one name
 
 
 @dataclass(slots=True)
@@ -134,6 +135,8 @@ def _context(group: Sequence[Atom]) -> str:
         else:
             for name in atom.names:
                 beside[name] = None
+    if len(shared) > _LEVELS:
+        shared = (*shared[: _LEVELS // 2], "…", *shared[-_LEVELS // 2 :])
     parts = [name[:_NAME] for name in shared]
     if beside:
         parts.append(", ".join(name[:_NAME] for name in list(beside)[:_NAMES]))

@@ -73,5 +73,5 @@ def _cell(cell: dict[str, Any], language: str) -> str:
         return f"{fence}{language}\n{body}\n{fence}"
     if cell.get("cell_type") == "heading":  # format 3
         level = cell.get("level")
-        return f"{'#' * (level if isinstance(level, int) else 1)} {body}"
+        return f"{'#' * min(max(level, 1), 6) if isinstance(level, int) else '#'} {body}"
     return body
