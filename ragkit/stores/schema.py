@@ -21,8 +21,7 @@ and each index i has tables of its own, so that it can be dropped at once:
 
 `codes_i` is where other codes go: sign bits as a second column, or as `bits_i(id, bit[d])` beside
 it with the same ids; where int8 rows are enough, the float32 rows of `embeddings` can be emptied.
-VERSION goes up with any change of a table. A file is not to be VACUUMed: sqlite-vec 0.1.9 then no
-longer finds blocks of codes that lie behind a dropped one; `rows.compact` writes them anew.
+VERSION goes up with any change of a table.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ decide, so that the scores are exact and the best ten are those of an exact sear
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -50,6 +49,8 @@ def key_of(entry: Entry) -> bytes:
     """What the entry's vector is stored under: its own key, or else a hash of the vector."""
     if entry.key is not None or entry.vector is None:
         return entry.key or b""
+    import hashlib  # rarely needed, and slow to load
+
     return b"vector:" + hashlib.sha256(entry.vector.tobytes()).digest()
 
 
