@@ -39,7 +39,8 @@ def chunks() -> Iterator[list[Chunk]]:
         path = file.relative_to(library.SOURCE).as_posix()
         if "site-packages" in path:
             continue
-        found, start, text = [], 0, file.read_bytes().decode("utf-8", "replace")
+        found: list[Chunk] = []
+        start, text = 0, file.read_bytes().decode("utf-8", "replace")
         while start < len(text):
             end = text.find("\n", start + SIZE) + 1 or len(text)
             found.append(Chunk(path, len(found), text[start:end], start, end, 1, 1))
@@ -47,7 +48,7 @@ def chunks() -> Iterator[list[Chunk]]:
         yield found
 
 
-def clustered(count: int) -> np.ndarray:
+def clustered(count: int) -> Any:
     """(count, D) unit rows around 400 centres."""
     chance = np.random.default_rng(0)
     centres = chance.standard_normal((400, D)).astype(np.float32)
@@ -135,7 +136,7 @@ def queries(words: int) -> list[list[str]]:
 
 
 def alternatives(
-    path: Path, asked: Sequence[np.ndarray], ten: list[list[str]]
+    path: Path, asked: Sequence[Any], ten: list[list[str]]
 ) -> dict[str, object]:
     """What SQLite offers for the same searches: vec0's own scan, FTS5's own bm25()."""
     store = connection.reader(path, wait=1)

@@ -67,6 +67,12 @@ def folder(path: Path) -> None:
     path.mkdir()
 
 
+def special(path: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no such files here")
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -74,6 +80,7 @@ def folder(path: Path) -> None:
         (foreign, "another program"),
         (newer, "newer ragkit"),
         (folder, "is a folder"),
+        (special, "is not a file"),
     ],
 )
 def test_a_file_that_is_not_ours_is_refused_and_left_alone(
@@ -206,6 +213,22 @@ def test_a_read_only_file_can_be_searched_and_says_that_it_cannot_be_written(
         store.note(record("a"))
     assert raised.value.remedy
     store.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, folders have no mode")
+def test_a_folder_that_may_not_be_entered_is_an_error(tmp_path: Path, nobody: None) -> None:
+    secret = tmp_path / "secret"
+    user = os.geteuid()
+    os.seteuid(os.getuid())
+    secret.mkdir(mode=0o000)
+    os.seteuid(user)
+    try:
+        with pytest.raises(StoreError, match="cannot be opened") as raised:
+            opened(secret / "x.db")
+        assert raised.value.remedy
+    finally:
+        os.seteuid(os.getuid())
+        secret.chmod(0o700)
 
 
 def test_a_full_disk_undoes_the_change_and_says_so(built: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -86,8 +87,8 @@ def writer(path: Path, *, wait: float) -> apsw.Connection:
     A missing file is made, with its folder. Nothing is changed in a file that turns out not to be
     ours. Raises StoreError.
     """
-    _refuse_folder(path)
-    _make_folder(path.parent)
+    if not exists(path):
+        _make_folder(path.parent)
     connection = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, wait)
     try:
         if schema.is_empty(connection, path):
@@ -106,8 +107,7 @@ def reader(path: Path, *, wait: float) -> apsw.Connection:
     Works in a folder that may not be written, too, unless a writer that was killed left changes
     there which only a writer can bring in. Raises StoreError.
     """
-    _refuse_folder(path)
-    if path.exists():
+    if exists(path):
         try:
             connection = _ours(path, wait)
         except (apsw.CantOpenError, apsw.ReadOnlyError):
@@ -142,9 +142,21 @@ def _ours(path: Path, wait: float, *, immutable: bool = False) -> apsw.Connectio
     return None
 
 
-def _refuse_folder(path: Path) -> None:
-    if path.is_dir():
-        raise StoreError(f"{path}: is a folder", remedy="give the path of a file")
+def exists(path: Path) -> bool:
+    """Whether there is a file. Raises StoreError for anything but a file, and where none may be."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be opened: {error.strerror}",
+            remedy="check the permissions of its folders, or give another path",
+        ) from error
+    if stat.S_ISREG(mode):
+        return True
+    kind = "a folder" if stat.S_ISDIR(mode) else "not a file"
+    raise StoreError(f"{path}: is {kind}", remedy="give the path of a file")
 
 
 def _make_folder(folder: Path) -> None:

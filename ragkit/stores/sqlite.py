@@ -76,7 +76,7 @@ class SqliteStore:
         self._closed = False
         self._seen = False  # whether this index was in the file once
         self._changed = False  # whether this store wrote chunks that `complete` has not seen
-        if not path.exists() and not create and not read_only:
+        if not (connections.exists(path) or create or read_only):
             raise StoreError(f"{path}: no such database", remedy="run `ragkit index`")
         with self._reading():
             pass
@@ -289,7 +289,7 @@ class SqliteStore:
         if self._closed:
             raise StoreError(f"{self.path}: the store is closed")
         reader: _Reader | None = getattr(self._local, "reader", None)
-        if reader is None or (not reader.sql.filename and self.path.exists()):
+        if reader is None or (not reader.sql.filename and connections.exists(self.path)):
             reader = _Reader(connections.reader(self.path, wait=self._wait))
             self._local.reader = reader
             self._readers.add(reader)
