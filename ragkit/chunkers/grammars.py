@@ -14,9 +14,13 @@ _LONGEST = 4_000_000
 """Bytes; longer sources are data. A tree takes about ten times the memory of its source."""
 
 _PATIENCE = 1_000, 0.05
-"""A parse is given up after this many reports of progress, and this many a byte more. Ordinary
-source takes 0.007 a byte, what drives a parser mad takes them without end. They are counted, not
-timed, so that every run decides alike; the clock is the last resort."""
+"""A parse is given up after this many callbacks, and this many a byte more. Ordinary source takes
+0.007 a byte, what drives a parser mad takes them without end. They are counted, not timed, so that
+every run decides alike; the clock is the last resort."""
+
+_PIECE = 4_096
+"""Bytes that the parser gets at a time. It reports no progress while it looks for a token; but
+where it looks through the whole source for the end of each of many quotes, it asks for them."""
 
 _LAST_RESORT = 5.0
 """Seconds of this thread's own work. A hundred kilobytes of `<a>` would take some parsers a
@@ -38,19 +42,24 @@ def parse(language: str, source: bytes) -> Node | None:
     deadline = time.thread_time() + _LAST_RESORT
     left = _PATIENCE[0] + int(_PATIENCE[1] * len(source))
 
-    def read(offset: int, point: Point) -> memoryview | None:
-        return view[offset:] if offset < len(view) else None
-
     def enough(offset: int, error: bool) -> bool:
         nonlocal left
         left -= 1
-        return left < 0 or (left % 16 == 0 and time.thread_time() > deadline)
+        if left % 16 == 0 and time.thread_time() > deadline:
+            left = 0
+        return left <= 0
+
+    def read(offset: int, point: Point) -> memoryview | None:
+        if enough(offset, False) or offset >= len(view):
+            return None
+        return view[offset : offset + _PIECE]
 
     try:
-        return parser.parse(read, progress_callback=enough).root_node
+        tree = parser.parse(read, progress_callback=enough)
     except ValueError:  # how it says that it was stopped
         parser.reset()
         return None
+    return tree.root_node if left > 0 else None
 
 
 class _Parsers(threading.local):

@@ -50,12 +50,11 @@ def _cells(notebook: dict[str, Any]) -> list[Any] | None:
 def _language(notebook: dict[str, Any]) -> str:
     """What its code is written in; "python" where it does not say."""
     metadata = notebook.get("metadata")
-    for key in ("language_info", "kernelspec"):
-        about = metadata.get(key) if isinstance(metadata, dict) else None
-        name = (about.get("name"), about.get("language")) if isinstance(about, dict) else ()
-        for found in name if key == "language_info" else name[1:]:
-            if isinstance(found, str) and re.fullmatch(r"[\w+#.-]+", found):
-                return found.lower()
+    for section, key in (("language_info", "name"), ("kernelspec", "language")):
+        about = metadata.get(section) if isinstance(metadata, dict) else None
+        name = about.get(key) if isinstance(about, dict) else None
+        if isinstance(name, str) and re.fullmatch(r"[\w+#.-]+", name):
+            return name.lower()
     return "python"
 
 
