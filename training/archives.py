@@ -17,8 +17,8 @@ _PERMISSIVE = re.compile(
     re.IGNORECASE,
 )
 _NOT_PERMISSIVE = re.compile(
-    r"\b(Apache modified|A?L?GPL|MPL|EPL|CDDL|EUPL|SSPL|BUSL|CC-BY-NC|Mozilla|Commons Clause|Proprietary)|"
-    r"General Public|Business Source|Elastic License",
+    r"\b(A?L?GPL|MPL|EPL|CDDL|EUPL|SSPL|BUSL|CC-BY-NC|Mozilla|Commons Clause|Proprietary)|"
+    r"General Public|Business Source|Elastic License|Apache modified",
     re.IGNORECASE,
 )
 _CODE = {".py", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx"}
