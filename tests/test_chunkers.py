@@ -146,6 +146,12 @@ def test_deep_nesting_is_cut_without_loss(language: str, nested: str) -> None:
     check(text, chunker()(document(text, language)), 1500)
 
 
+@pytest.mark.parametrize(("language", "text"), [("scala", "`" * 100_000), ("lua", "a+" * 50_000)])
+def test_what_drives_a_parser_mad_is_cut_as_plain_text(language: str, text: str) -> None:
+    assert grammars.parse(language, text.encode()) is None
+    check(text, chunker()(document(text, language)), 1500)
+
+
 def test_deep_indentation_is_cut_without_loss() -> None:
     text = "".join(" " * i + "if x:\n" for i in range(600))
     for language in ("python", "yaml"):

@@ -75,9 +75,8 @@ def rst(text: str) -> Iterator[Line]:
     lines = list(_lines(text))
     styles: list[str] = []
     objects: list[int] = []  # indentations of the described objects around this line
-    blank = True
     target = -1  # start of the labels before a heading
-    i = 0
+    blank, i = True, 0
     while i < len(lines):
         start, line = lines[i]
         section = _section(lines, i) if blank and line and line[0] != " " else None
@@ -95,10 +94,9 @@ def rst(text: str) -> Iterator[Line]:
             target = -1
         if bare and blank:
             indent = len(line) - len(bare)
-            described = _OBJECT.match(line)
             ended = [known for known in objects if known >= indent]
             objects = [known for known in objects if known < indent]
-            if described:
+            if described := _OBJECT.match(line):
                 objects.append(indent)
                 yield Line(start, _OBJECT_LEVEL + indent, described[2].partition("(")[0].strip())
             elif ended:

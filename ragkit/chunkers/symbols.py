@@ -71,7 +71,7 @@ def declarator(node: Node, rules: Rules, source: bytes) -> Iterable[Name]:
     found = node.child_by_field_name("declarator")
     while found:
         deeper = found.child_by_field_name("declarator")
-        if found.type == "reference_declarator":  # has no field for it
+        if found.type in ("reference_declarator", "parenthesized_declarator"):  # without fields
             deeper = found.named_child(0)
         if deeper is None:
             return ((found,),)
