@@ -40,7 +40,7 @@ class Skip:
 
     path: str
     rule: str
-    """One word of: ignored, default, vcs, symlink, special, too-large, empty, binary, minified,
+    """One word of: ignored, default, symlink, special, too-large, empty, binary, minified,
     generated, unreadable, missing."""
     detail: str = ""
     """The rule's own words, such as `.gitignore:3: *.log` or `2.1 GB, limit 1 MB`."""
