@@ -51,6 +51,20 @@ class Header:
     """The pieces, UTF-8, one a line. The sections: rows (int8), document scales and query scales
     (float32, one a row; a row's vector is its int8 times its scale), the pieces."""
 
+    @property
+    def rows(self) -> int:
+        return self.whole + self.continuing
+
+    @property
+    def body_bytes(self) -> int:
+        return self.rows * (self.dimensions + 8) + self.vocabulary_bytes
+
+    def check(self) -> None:
+        """Raises ValueError where no table can be so."""
+        sizes = (self.dimensions, self.whole, self.continuing, self.vocabulary_bytes)
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise ValueError("a size is not a positive whole number")
+
 
 class StaticEmbedder:
     """Embeds by table lookup: in process, numpy only. Thread-safe, can be pickled.
@@ -61,7 +75,7 @@ class StaticEmbedder:
 
     def __init__(self, table: Path = _TABLE) -> None:
         self._table = table
-        self._header, self._body = _read_header(table)
+        self.header, self._body = _read_header(table)
 
     def __reduce__(self) -> tuple[type[StaticEmbedder], tuple[Path]]:
         return StaticEmbedder, (self._table,)
@@ -73,11 +87,11 @@ class StaticEmbedder:
     @property
     def fingerprint(self) -> str:
         """The table's sha256 and the tokeniser's version decide every vector."""
-        return f"embedded/static:{self._header.sha256}:{wordpiece.VERSION}"
+        return f"embedded/static:{self.header.sha256}:{wordpiece.VERSION}"
 
     @property
     def dimensions(self) -> int:
-        return self._header.dimensions
+        return self.header.dimensions
 
     def embed(self, texts: Sequence[str], kind: Literal["document", "query"]) -> Vectors:
         """(n, dimensions) float32 of unit rows, in order; zeros for a text without a known word.
@@ -95,7 +109,7 @@ class StaticEmbedder:
 
     @cached_property
     def _opened(self) -> _Opened:
-        return _open(self._table, self._header, self._body)
+        return _open(self._table, self.header, self._body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +152,14 @@ def _read_header(table: Path) -> tuple[Header, int]:
     try:
         fields: dict[str, Any] = json.loads(line)
         header = Header(**fields)
-        rows = header.whole + header.continuing
-        whole_size = body + rows * (header.dimensions + 8) + header.vocabulary_bytes
+        header.check()
     except (ValueError, TypeError) as error:
         raise ModelError(f"embedded/static: {table} has a damaged header", _REMEDY) from error
-    if size != whole_size:
+    if size != body + header.body_bytes:
         raise ModelError(
-            f"embedded/static: {table} has {size} bytes, not {whole_size}: it is damaged", _REMEDY
+            f"embedded/static: {table} is damaged: it has {size} bytes, "
+            f"not {body + header.body_bytes}",
+            _REMEDY,
         )
     if header.tokeniser != wordpiece.VERSION:
         raise ModelError(
@@ -163,11 +178,10 @@ def _open(table: Path, header: Header, body: int) -> _Opened:
     except (OSError, ValueError) as error:
         raise ModelError(f"embedded/static: {table}: {error}", _REMEDY) from error
     # 5 ms for 10 MB; without it a flipped bit would be a slightly wrong vector for ever
-    if hashlib.sha256(mapped).hexdigest() != header.sha256:
+    if hashlib.sha256(mapped.data).hexdigest() != header.sha256:
         raise ModelError(f"embedded/static: {table} is damaged", _REMEDY)
-    count = header.whole + header.continuing
-    ends = [count * header.dimensions, count * (header.dimensions + 4)]
-    ends.append(ends[-1] + 4 * count)
+    count = header.rows
+    ends = np.cumsum([count * header.dimensions, count * 4, count * 4])
     rows, documents, queries, vocabulary = np.split(np.asarray(mapped), ends)
     pieces = vocabulary.tobytes().decode("utf-8").split("\n")
     return _Opened(
