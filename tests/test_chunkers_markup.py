@@ -93,6 +93,12 @@ def test_lines_are_counted_from_one() -> None:
     assert (second.start_line, second.end_line) == (6, 8)
 
 
+@pytest.mark.parametrize("line", ["# " + "[" * 200_000, "# a" + " " * 200_000 + "b"])
+def test_a_line_without_end_is_cut_at_once(line: str) -> None:
+    assert len(cut(line, 1500)) > 0
+    assert len(cut(line + "\n===\n", 1500)) > 0
+
+
 RST = """\
 .. _top:
 

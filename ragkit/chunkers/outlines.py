@@ -24,6 +24,9 @@ class Line(NamedTuple):
     """It belongs with the line before it."""
 
 
+_LONGEST = 1_000
+"""Characters of a line that are looked at: no expression below needs long on so few."""
+
 _FENCE = re.compile(r"[ \t]*(`{3,}(?!.*`)|~{3,})")
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
@@ -190,16 +193,17 @@ def ini(text: str) -> Iterator[Line]:
 
 
 def _lines(text: str, start: int = 0) -> Iterator[tuple[int, str]]:
-    """Start and text of each line from `start` on."""
+    """Start and text of each line from `start` on; of long ones no more than a heading has."""
     while start < len(text):
         newline = text.find("\n", start)
         end = len(text) if newline < 0 else newline
-        yield start, text[start:end]
+        yield start, text[start : min(end, start + _LONGEST)]
         start = end + 1
 
 
 def _plain(title: str) -> str:
     """A title without its markup: links, roles, code marks, emphasis and {#anchors}."""
+    title = title[:_LONGEST]
     title = re.sub(r"!?\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])?", r"\1", title)
     title = re.sub(r":[\w:-]+:`([^`]*)`", r"\1", title)
     title = re.sub(r"\{[#.:][^}]*\}", "", title)
