@@ -152,6 +152,36 @@ def test_the_fingerprint_tells_tables_and_tokenisers_apart(tmp_path, monkeypatch
     assert StaticEmbedder(write_table(tmp_path / "d")).fingerprint != first
 
 
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("getHTTPResponse2", [(936, 6510, 2138, 2)]),
+        ("def parse_config(path):", [(10878,), (23417,), (23395,), (2777,)]),
+        ("Ünïcode straße ﬁle", [(21722,), (23392, 31024, 33016), (812, 31065)]),
+        ("東京2024年", [(707, 583, 13690, 31064, 668)]),
+        ("データ", [(542, 36418, 36389)]),
+        ("по-русски", [(142, 32406), (143, 36018, 36017, 36017, 34438, 31847)]),
+        ("검색", [(381, 36256, 36271, 36245, 36255, 36268)]),
+        ("नमस्ते", [(273, 36135, 36142), (269,)]),
+        ("بالعالم", [(217, 34851, 34378, 36098, 34851, 34378, 34032)]),
+        ("tiếng Việt", [(4027, 31104), (16018,)]),
+        ("x²+y³ ٣٤", [(33, 31904), (34, 33122), ()]),
+        ("kwargs unguessableword", [(23394,), (3472, 34213, 33353, 33170)]),
+        ("🙂 !?", []),
+    ],
+)
+def test_the_shipped_vocabulary_covers_many_scripts(text, ids):
+    """Ids as the reference WordPiece gives them for the same words (see training/)."""
+    pieces, _ = wordpiece.WordPiece(*shipped_pieces()).counts(text)
+    assert pieces == ids
+
+
+def shipped_pieces():
+    header = StaticEmbedder().header
+    pieces = SHIPPED.read_bytes()[-header.vocabulary_bytes :].decode().split("\n")
+    return pieces[: header.whole], pieces[header.whole :]
+
+
 def test_the_shipped_table_is_small_and_names_itself(embedder):
     assert embedder.name == "embedded/static"
     assert SHIPPED.stat().st_size <= 10_000_000
