@@ -60,7 +60,6 @@ class WordPiece:
         inside = range(len(whole), len(whole) + len(continuing))
         self._whole = dict(zip(whole, range(len(whole)), strict=True))
         self._continuing = dict(zip(continuing, inside, strict=True))
-        self._longest = max(map(len, [*whole, *continuing]), default=0)
         self._seen = _Seen(self)
 
     def counts(self, text: str) -> tuple[list[tuple[int, ...]], list[int]]:
@@ -81,7 +80,7 @@ class WordPiece:
         ids: list[int] = []
         start, known = 0, self._whole
         while start < len(word):
-            for end in range(min(len(word), start + self._longest), start, -1):
+            for end in range(len(word), start, -1):
                 found = known.get(word[start:end])
                 if found is not None:
                     break
