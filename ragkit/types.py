@@ -196,6 +196,10 @@ class Store(Protocol):
     def is_complete(self) -> bool:
         """Whether a whole walk has ended since this index was begun."""
 
+    @property
+    def stale(self) -> bool:
+        """Whether the index that answers was built with other settings than this one's."""
+
     def complete(self) -> None:
         """All files have been walked: this index answers, and older ones of its name go."""
 

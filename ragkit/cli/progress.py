@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ragkit.kb import KnowledgeBase, Summary
 
 
-def refreshed(kb: KnowledgeBase, *, rebuild: bool = False) -> list[Summary]:
+def refreshed(
+    kb: KnowledgeBase, *, rebuild: bool = False, failures_shown: int = 10
+) -> list[Summary]:
     """Index with a bar on stderr where that is a terminal; failed files are named on stderr."""
     from ragkit.cli.workers import Workers
 
@@ -30,16 +32,13 @@ def refreshed(kb: KnowledgeBase, *, rebuild: bool = False) -> list[Summary]:
             listener(event)
 
         summaries = kb.index(listen, rebuild=rebuild, executor=executor)
-    for failure in failures[:FAILURES_SHOWN]:
+    for failure in failures[:failures_shown]:
         mark = click.style("not indexed:", fg="yellow")
         click.echo(f"{mark} {failure.path}: {failure.reason}", err=True)
-    if len(failures) > FAILURES_SHOWN:
-        more = len(failures) - FAILURES_SHOWN
-        click.echo(f"… and {more} more; `ragkit status` lists them", err=True)
+    if more := failures[failures_shown:]:
+        mark = click.style("note:", fg="yellow")
+        click.echo(f"{mark} {len(more)} not indexed; `ragkit status` tells why", err=True)
     return summaries
-
-
-FAILURES_SHOWN = 5
 
 
 @contextmanager

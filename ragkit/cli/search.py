@@ -75,7 +75,7 @@ def _refresh(kb: KnowledgeBase) -> None:
     from ragkit.cli.progress import refreshed
 
     try:
-        refreshed(kb)
+        refreshed(kb, failures_shown=0)
     except StoreBusy as error:
         mark = click.style("note:", fg="yellow")
         click.echo(f"{mark} not refreshed: {error.message}", err=True)

@@ -150,10 +150,12 @@ class KnowledgeBase:
             return None
         if index.store.statistics().chunks:
             return Degraded(index.name, "the index is incomplete; `ragkit index` completes it")
-        raise StoreMismatch(
-            f"nothing is indexed yet for {self.source.root} with these settings",
-            remedy="run `ragkit index`, or search without --no-refresh",
+        what = (
+            "the index was built with other settings or by another version of ragkit"
+            if index.store.stale
+            else "nothing is indexed yet"
         )
+        raise StoreMismatch(f"{self.source.root}: {what}", remedy="index it: `ragkit index`")
 
     def _refuse_missing_root(self) -> None:
         """A folder that is away must not empty the index."""

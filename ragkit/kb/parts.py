@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from ragkit import chunkers, files, fusion, readers, stores
@@ -42,6 +43,8 @@ class Blueprint:
             "files": files.VERSION,
             "readers": readers.VERSION,
             "chunkers": chunkers.VERSION,
+            # without the grammars code is cut as text
+            "grammars": find_spec("semble_grammars") is not None,
             "chunking": [
                 chunking.size,
                 chunking.overlap,
