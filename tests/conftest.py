@@ -65,6 +65,7 @@ def project(tmp_path: Path) -> Path:
     """A small project of a few languages, with an ignore file and a repository's top."""
     root = tmp_path / "birdhouse"
     (root / ".git").mkdir(parents=True)
+    (root / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
     for path, text in PROJECT.items():
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
