@@ -212,13 +212,3 @@ def test_the_first_event_says_how_much_there_is_to_do(kb: KnowledgeBase, project
     assert first.stale_bytes == sum(
         (project / path).stat().st_size for path in kb.indexes[0].store.records()
     )
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_folder_that_cannot_be_read_is_not_gone(kb: KnowledgeBase, project: Path) -> None:
-    indexed(kb)
-    (project / "src").chmod(0)
-    try:
-        assert not paths(indexed(kb), Removed)
-    finally:
-        (project / "src").chmod(0o755)
