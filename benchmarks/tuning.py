@@ -21,21 +21,28 @@ from benchmarks import measures, results
 from benchmarks.retrieval import DEPTH, Task, tasks
 from ragkit import Hit, KnowledgeBase, fusion
 from ragkit.config.rag import Chunking, Source
-from ragkit.kb.parts import CHUNK_SIZE, fusing
-from ragkit.kb.places import CANDIDATES, default_source
+from ragkit.kb.parts import fusing
+from ragkit.kb.places import CANDIDATES, SIZE, default_source
 from ragkit.retriever import distinct
 from ragkit.strategies.bm25 import BM25
 
 WORDS, VECTORS = "bm25", "chunked-embeddings"
-FLOORS = {WORDS: 0.0, VECTORS: -1.0}
+MINIMA = {
+    "observed minimum": None,
+    "theoretical minimum": {WORDS: 0.0, VECTORS: -1.0},
+    "minimum 0": {WORDS: 0.0, VECTORS: 0.0},
+}
+"""What becomes 0 when the convex combination scales scores."""
 
-SIZES = (750, 1000, 1250, 1500, 2000, 2500, 3000)
+SIZES = (1000, 1500, 2000, 2500, 3000)
 K1 = (0.9, 1.2, 1.5, 2.0)
-B = (0.25, 0.5, 0.75, 0.9)
-RRF = (5, 10, 20, 60)
-SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+B = (0.5, 0.75, 0.9)
+RRF = (5, 20, 60)
+SHARES = (0.3, 0.5, 0.7, 0.9)
 """What the words weigh in the convex combination; the vectors weigh the rest."""
-DEPTHS = (50, 100, 200, 500)
+UNSCALED = (0.0125, 0.025, 0.035, 0.05, 0.07, 0.1, 0.2)
+"""What BM25 scores weigh in the weighted sum, where cosines weigh 1."""
+DEPTHS = (50, 100, 200, 400)
 
 Fuse = Callable[[Mapping[str, Sequence[Hit]]], list[Hit]]
 
@@ -121,7 +128,7 @@ def by_size(made: Sequence[Task], setting: Setting) -> Iterator[Trial]:
 
 def at_one_size(made: Sequence[Task], default: Setting) -> Iterator[Trial]:
     """All that does not change the index: k1 and b, fusion, candidates."""
-    searched = [Searched(task, CHUNK_SIZE) for task in made]
+    searched = [Searched(task, SIZE) for task in made]
 
     def trial(parameter: str, value: str, setting: Setting, only: str | None = None) -> Trial:
         values = {each.task.name: each.values(setting, only) for each in searched}
@@ -134,11 +141,14 @@ def at_one_size(made: Sequence[Task], default: Setting) -> Iterator[Trial]:
             yield trial("k1 and b, hybrid", f"{k1}, {b}", setting)
     for k in RRF:
         yield trial("rrf", f"k {k}", replace(default, fuse=partial(fusion.rrf, k=k)))
-    for name, floors in (("observed", None), ("theoretical", FLOORS)):
+    for name, floors in MINIMA.items():
         for share in SHARES:
             weights = {WORDS: share, VECTORS: 1 - share}
             fuse = partial(fusion.convex, weights=weights, floors=floors)
-            yield trial(f"convex, {name} minimum", f"{share}", replace(default, fuse=fuse))
+            yield trial(f"convex, {name}", f"{share}", replace(default, fuse=fuse))
+    for weight in UNSCALED:
+        fuse = partial(fusion.weighted, weights={WORDS: weight, VECTORS: 1.0})
+        yield trial("weighted", f"{weight}", replace(default, fuse=fuse))
     for depth in DEPTHS:
         yield trial("candidates", str(depth), replace(default, depth=depth))
     for each in searched:
@@ -173,7 +183,7 @@ def main() -> None:
         default = Setting(words.k1, words.b, fusing(source))
         trials = [] if options.no_sizes else list(by_size(made, default))
         trials += at_one_size(made, default)
-        searched = [Searched(task, CHUNK_SIZE) for task in made]
+        searched = [Searched(task, SIZE) for task in made]
         values = {each.task.name: each.values(default) for each in searched}
     baseline = Trial("default", "", values)
     header = ("parameter", "value", *values, "mean", "difference to the default")
@@ -181,7 +191,7 @@ def main() -> None:
     if not options.no_sizes:
         results.write(
             "tuning",
-            {"tasks": options.tasks, "chunk_size": CHUNK_SIZE, "k1": words.k1, "b": words.b},
+            {"tasks": options.tasks, "chunk_size": SIZE, "k1": words.k1, "b": words.b},
             header=header,
             trials=[row(trial, baseline) for trial in (baseline, *trials)],
         )

@@ -152,7 +152,7 @@ def test_the_keys_in_comments_of_the_first_configuration_are_right_too(tmp_path:
     path = tmp_path / "ragkit.yaml"
     path.write_text("\n".join(keys), encoding="utf-8")
     (source,) = load(path).sources
-    assert source.strategies[1].chunking.size == 1500
+    assert source.strategies[1].chunking.size == 2000
     assert source.results.fusion.weights
 
 

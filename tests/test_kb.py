@@ -42,8 +42,8 @@ def test_it_opens_indexes_and_answers(project: Path) -> None:
         assert summary.indexed == 5
         (best, *_) = kb.search("is_squirrel", limit=3)
     assert best.chunk.path == "src/feeder.py"
-    assert {"bm25", "bm25.rank", "chunked-embeddings", "convex"} <= set(best.scores)
-    assert best.score == best.scores["convex"]
+    assert {"bm25", "bm25.rank", "chunked-embeddings", "weighted"} <= set(best.scores)
+    assert best.score == best.scores["weighted"]
 
 
 def test_searching_before_indexing_says_so(project: Path) -> None:

@@ -20,17 +20,18 @@ rag:
         limit: 200  # most candidates handed to fusion
         # k1: 1.5  # how much a word counts that comes again
         # b: 0.75  # how much long chunks are held back, from 0 to 1
+        chunking: &chunking  # the same for both: then they share one index
+          size: 2000  # longest chunk, in characters
+          # overlap: 75  # characters that a chunk of plain text repeats from the one before
+          # respect_word_boundaries: false  # cut plain text at spaces only
+          # code_aware: true  # cut code at functions and classes, Markdown at headings
 
       - type: chunked-embeddings  # finds meanings
         embedding_model: embedded/static  # comes with ragkit and runs in this process
         limit: 200
         # threshold: 0.2  # least cosine of a candidate; unset: no bound
         # database: ./.ragkit/{file}.db  # where the index is kept; unset: the user's cache folder
-        # chunking:
-        #   size: 1500  # longest chunk, in characters
-        #   overlap: 75  # characters that a chunk of plain text repeats from the one before
-        #   respect_word_boundaries: false  # cut plain text at spaces only
-        #   code_aware: true  # cut code at functions and classes, Markdown at headings
+        chunking: *chunking
 
     indexing_timeout: 0s  # longest run of indexing, such as 30m; 0s: no bound
 
@@ -39,8 +40,8 @@ rag:
       # deduplicate: true  # leave out hits whose text equals a better one's
       # return_full_content: false  # answer with whole files in place of chunks
       fusion:
-        strategy: convex  # weighted sum of scores; or rrf (by ranks), weighted, max
-        # weights: {{bm25: 0.5, chunked-embeddings: 0.5}}  # for convex and weighted
+        strategy: weighted  # weighted sum of scores; or convex (scaled first), rrf (by ranks), max
+        weights: {{bm25: 0.05, chunked-embeddings: 1.0}}  # for weighted and convex
 """
 
 

@@ -8,11 +8,20 @@ from pathlib import Path
 
 from ragkit import files
 from ragkit.config import discover
-from ragkit.config.rag import Fusion, Results, Source, StrategySettings
+from ragkit.config.rag import Chunking, Fusion, Results, Source, StrategySettings
 from ragkit.errors import ConfigError, QueryError
 
+# Chosen by measurement, see benchmarks/tuning.py; they hold where nothing is configured.
+
 CANDIDATES = 200
-"""Hits that each strategy gives to fusion where nothing is configured."""
+"""Hits that each strategy gives to fusion."""
+
+SIZE = 2000
+"""Longest chunk, in characters: about 50 lines, most functions whole."""
+
+WEIGHTS = {"bm25": 0.05, "chunked-embeddings": 1.0}
+"""Of the weighted sum. A cosine stays below 1 and BM25 grows with the query: a long one, which says
+much by its words, leans on words, and a short one on meaning."""
 
 
 def locate(
@@ -114,20 +123,22 @@ def default_source(path: str | os.PathLike[str] | None = None) -> Source:
     docs = (".",)
     if not root.is_dir():
         root, docs = root.parent, (root.name,)
+    chunking = Chunking(size=SIZE)
     return Source(
         name=root.name or "root",
         root=str(root),
         docs=docs,
         strategies=(
-            StrategySettings(type="bm25", name="bm25", limit=CANDIDATES),
+            StrategySettings(type="bm25", name="bm25", limit=CANDIDATES, chunking=chunking),
             StrategySettings(
                 type="chunked-embeddings",
                 name="chunked-embeddings",
                 limit=CANDIDATES,
+                chunking=chunking,
                 embedding_model="embedded/static",
             ),
         ),
-        results=Results(limit=10, fusion=Fusion(strategy="convex")),
+        results=Results(limit=10, fusion=Fusion(strategy="weighted", weights=WEIGHTS)),
         indexing_timeout=0.0,
     )
 
