@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from contracts.chunker import ChunkerContract, check
 
-from ragkit.chunkers import CHUNKERS, chunker, grammars, language_of
+from ragkit.chunkers import chunker, grammars, language_of
+from ragkit.chunkers.structured import CHUNKERS
 from ragkit.types import Chunk, Document
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures" / "chunkers").iterdir())

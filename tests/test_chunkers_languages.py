@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ragkit.chunkers import CHUNKERS, language_of
+from ragkit.chunkers import language_of
+from ragkit.chunkers.structured import CHUNKERS
 from ragkit.chunkers.languages import LANGUAGES
 
 

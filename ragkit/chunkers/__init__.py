@@ -1,30 +1,21 @@
 """Document → list[Chunk]: plain text, markup by its headings, code by its syntax.
 
 `chunker(size=…)` makes the function that picks the right one by the document's language. A new
-one is a file with one function and a row in `CHUNKERS`.
+one is a file with one function and a row in `structured.CHUNKERS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ragkit.chunkers import code, markup, text
+from ragkit.chunkers import text
 from ragkit.chunkers.languages import language_of
-from ragkit.chunkers.outlines import OUTLINES
-from ragkit.chunkers.symbols import RULES
 from ragkit.types import Chunk, Chunker, Document
 
-__all__ = ["CHUNKERS", "VERSION", "chunker", "language_of"]
+__all__ = ["VERSION", "chunker", "language_of"]
 
 VERSION = 1
 """Changes whenever some document would be cut differently; part of an index's fingerprint."""
-
-CHUNKERS: Mapping[str, Callable[..., list[Chunk] | None]] = {
-    **dict.fromkeys(RULES, code.chunk),
-    **dict.fromkeys(OUTLINES, markup.chunk),
-}
-"""Language → f(document, size=…): its chunks without overlap, or None where it cannot tell."""
 
 
 def chunker(
@@ -52,8 +43,12 @@ class _ByLanguage:
     code_aware: bool
 
     def __call__(self, document: Document) -> list[Chunk]:
-        structured = CHUNKERS.get(document.language or "")
-        if structured and (self.code_aware or structured is not code.chunk):
+        # the rules of fifty languages: only where there is something to cut
+        from ragkit.chunkers.structured import CHUNKERS, CODE
+
+        language = document.language or ""
+        structured = CHUNKERS.get(language)
+        if structured and (self.code_aware or language not in CODE):
             found = structured(document, size=self.size)
             if found is not None:
                 return found

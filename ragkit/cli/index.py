@@ -11,7 +11,8 @@ import click
 from ragkit.cli.options import place
 
 if TYPE_CHECKING:
-    from ragkit.kb import Plan, Summary
+    from ragkit.kb import Summary
+    from ragkit.kb.report import Plan
 
 
 @click.command()

@@ -13,7 +13,7 @@ import click
 from ragkit.cli.options import place
 
 if TYPE_CHECKING:
-    from ragkit.kb import IndexStatus
+    from ragkit.kb.report import IndexStatus
 
 SHOWN = 10
 """Paths of one kind that are listed; `--json` lists all."""

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ragkit.config.rag import Source
 from ragkit.errors import QueryError, StoreMismatch
@@ -22,11 +23,13 @@ from ragkit.events import Degraded, Listener, ignore
 from ragkit.indexer import Summary, sync
 from ragkit.kb.parts import Blueprint, blueprints, fusing
 from ragkit.kb.places import locate
-from ragkit.kb.report import IndexStatus, Plan, plan_of, status_of
 from ragkit.retriever import Answer, retrieve
 from ragkit.types import Hit, Index
 
-__all__ = ["Answer", "IndexStatus", "KnowledgeBase", "Plan", "Summary"]
+if TYPE_CHECKING:
+    from ragkit.kb.report import IndexStatus, Plan
+
+__all__ = ["Answer", "KnowledgeBase", "Summary"]
 
 
 class KnowledgeBase:
@@ -111,6 +114,8 @@ class KnowledgeBase:
 
     def status(self) -> list[IndexStatus]:
         """What is indexed and how it compares with the disk now; one for each index."""
+        from ragkit.kb.report import status_of
+
         return [
             status_of(
                 index,
@@ -123,6 +128,8 @@ class KnowledgeBase:
 
     def plan(self) -> list[Plan]:
         """What `index()` would do; one for each index. Reads and chunks every file."""
+        from ragkit.kb.report import plan_of
+
         self._refuse_missing_root()
         return [
             plan_of(index, blueprint.dimensions)
