@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ragkit.chunkers import language_of
-from ragkit.chunkers.structured import CHUNKERS
 from ragkit.chunkers.languages import LANGUAGES
+from ragkit.chunkers.structured import CHUNKERS
 
 
 @pytest.mark.parametrize(
