@@ -193,7 +193,8 @@ def prepare(
         missing.update(key for key in keys if key not in have)
         return have
 
-    for strategy in strategies:
+    # with nothing to prepare, strategies would load their libraries for nothing
+    for strategy in strategies if entries else ():
         entries = strategy.prepare(entries, look_up)
     by_path: dict[str, list[Entry]] = {document.path: [] for document in documents}
     for entry in entries:
