@@ -2,7 +2,8 @@
 
     python -m benchmarks.cold_start [--runs 15]
 
-The search is over an index of the standard library that was built before.
+The search is over an index of the standard library that was built before. A first run of each
+command, which may have to compile modules, is not counted.
 """
 
 from __future__ import annotations
@@ -55,12 +56,12 @@ def loaded(code: str, cache: Path) -> list[str]:
 def measured(root: Path, cache: Path, count: int) -> dict[str, list[Run]]:
     """Runs of each command, and of Python with and without `import ragkit`, taken in turn."""
     runs: dict[str, list[Run]] = {}
-    for _ in range(count):
+    for _ in range(count + 1):
         for name, code in (("python -c pass", "pass"), ("import ragkit", "import ragkit")):
             runs.setdefault(name, []).append(processes.python(code))
         for name, arguments in commands(root).items():
             runs.setdefault(name, []).append(processes.ragkit(arguments, cache))
-    return runs
+    return {name: found[1:] for name, found in runs.items()}
 
 
 def row(name: str, runs: Sequence[Run], modules: Sequence[str]) -> list[str]:

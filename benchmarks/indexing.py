@@ -120,24 +120,21 @@ def measure(folder: Path, count: int, *, with_peer: bool) -> None:
     for name, what in (answers(folder, root, count, with_peer)).items():
         runs |= {f"{name} search, {state}": found for state, found in what.items()}
     first, edit = summary_of(runs["cold"][0]), summary_of(runs["edited"][0])
-    skipped_before = summary_of(runs["unchanged"][-1])["skipped"]
     counts = {
         "indexed": first["indexed"],
         "chunks": first["chunks"],
+        "undecodable": first["failed"],
         "database_mb": database / 1e6,
         "edited_file": EDITED,
-        "files_read_after_edit": edit["indexed"]
-        + edit["unchanged"]
-        + edit["failed"]
-        + edit["skipped"]
-        - skipped_before,
+        "files_indexed_after_edit": edit["indexed"] + edit["unchanged"],
+        "undecodable_tried_again": edit["failed"],
         "chunks_of_edited_file": edit["chunks"],
         "chunks_embedded_after_edit": edit["embedded"],
     }
-    read = counts["files_read_after_edit"]
     remarks = {
         "cold": f"{first['indexed']:,} files, {first['chunks']:,} chunks",
-        "edited": f"{read} file read, {edit['embedded']} of its {edit['chunks']} chunks embedded",
+        "edited": f"{counts['files_indexed_after_edit']} file indexed, {edit['embedded']} of its "
+        f"{edit['chunks']} chunks embedded",
     }
     print(
         results.table(

@@ -47,6 +47,7 @@ def python(code: str) -> Run:
 def run(command: Sequence[str], environment: Mapping[str, str], check: bool = True) -> Run:
     """Run to the end and measure. Raises RuntimeError if it fails and `check` is set."""
     inherited = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages are compiled once
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
         process = subprocess.Popen(

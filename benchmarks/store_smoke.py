@@ -135,9 +135,7 @@ def queries(words: int) -> list[list[str]]:
     return [text[:words] for text in distinct if len(text) >= words][:100]
 
 
-def alternatives(
-    path: Path, asked: Sequence[Any], ten: list[list[str]]
-) -> dict[str, object]:
+def alternatives(path: Path, asked: Sequence[Any], ten: list[list[str]]) -> dict[str, object]:
     """What SQLite offers for the same searches: vec0's own scan, FTS5's own bm25()."""
     store = connection.reader(path, wait=1)
     other = apsw.Connection(":memory:")
