@@ -140,7 +140,10 @@ def test_a_pickled_embedder_embeds_the_same(embedder):
 def test_a_question_is_nearest_to_what_answers_it(embedder):
     queries = embedder.embed(list(FUNCTIONS), "query")
     documents = embedder.embed(list(FUNCTIONS.values()), "document")
-    assert (queries @ documents.T).argmax(axis=1).tolist() == [0, 1, 2, 3, 4]
+    cosines = queries @ documents.T
+    assert cosines.argmax(axis=1).tolist() == [0, 1, 2, 3, 4]
+    # of the shipped table: the same on every machine, but for the last bits of a float32 sum
+    np.testing.assert_allclose(np.diag(cosines), [0.212, 0.460, 0.692, 0.439, 0.307], atol=1e-3)
 
 
 def test_the_fingerprint_tells_tables_and_tokenisers_apart(tmp_path, monkeypatch):
