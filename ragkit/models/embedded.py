@@ -120,7 +120,7 @@ class _Opened:
     document_scales: NDArray[np.float32]
     query_scales: NDArray[np.float32]
     tokeniser: wordpiece.WordPiece
-    damping: np.float32
+    damping: float
 
     def add(self, text: str, scales: NDArray[np.float32], vector: NDArray[np.float32]) -> None:
         """Write the unit vector of `text` to `vector`, or leave its zeros."""
@@ -189,5 +189,5 @@ def _open(table: Path, header: Header, body: int) -> _Opened:
         document_scales=documents.view(np.float32),
         query_scales=queries.view(np.float32),
         tokeniser=wordpiece.WordPiece(pieces[: header.whole], pieces[header.whole :]),
-        damping=np.float32(header.damping),
+        damping=header.damping,
     )

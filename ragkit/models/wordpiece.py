@@ -22,7 +22,8 @@ VERSION = 1
 _LONGEST_WORD = 100  # as in BERT; longer ones are data, not words
 _CACHED_RUNS = 50_000  # about 10 MB; a large code base has more, and most of those come once
 
-_SEPARATORS = {c: " " for c in range(128) if not chr(c).isalnum()}
+# bytes, because their `translate` takes a third of the time of that of str
+_SPACED = bytes(c if chr(c).isalnum() else ord(" ") for c in range(128)) + bytes(128)
 _RUN = re.compile(r"[^\W_]+")
 # HTTPServer is HTTP, Server; URLs is one word; userID2 is user, ID, 2
 _WORD = re.compile(r"[A-Z]{2,}s?(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
@@ -34,7 +35,7 @@ _IDEOGRAPH = re.compile("([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0
 def runs(text: str) -> list[str]:
     """The runs of letters and digits in `text`, in order."""
     if text.isascii():
-        return text.translate(_SEPARATORS).split()
+        return text.encode("ascii").translate(_SPACED).decode("ascii").split()
     # composed, because a combining accent is no letter and would cut its word
     return _RUN.findall(unicodedata.normalize("NFC", text))
 
