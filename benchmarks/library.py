@@ -64,15 +64,19 @@ def documented() -> Iterator[Function]:
             continue
         try:
             text = path.read_text(encoding="utf-8")
-            tree = ast.parse(text)
+            yield from documented_in(path.relative_to(SOURCE).as_posix(), text)
         except (UnicodeDecodeError, SyntaxError):
             continue
-        lines = text.splitlines(keepends=True)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                function = _function(path.relative_to(SOURCE).as_posix(), lines, node)
-                if function and len(function.query) >= 25 and 120 <= len(function.source) <= 6000:
-                    yield function
+
+
+def documented_in(path: str, text: str) -> Iterator[Function]:
+    """Those of one file. Raises SyntaxError."""
+    lines = text.splitlines(keepends=True)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            function = _function(path, lines, node)
+            if function and len(function.query) >= 25 and 120 <= len(function.source) <= 6000:
+                yield function
 
 
 def undocument(folder: Path, functions: list[Function]) -> list[Function]:
