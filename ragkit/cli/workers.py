@@ -35,7 +35,7 @@ class Workers(Executor):
                 min(os.cpu_count() or 1, MOST),
                 # forking a process that has threads (numpy's, SQLite's) may hang the child
                 mp_context=get_context("spawn"),
-                initializer=_stay_quiet,
+                initializer=_begin,
             )
         return self._pool.submit(fn, *args, **kwargs)
 
@@ -44,11 +44,13 @@ class Workers(Executor):
             self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
 
-def _stay_quiet() -> None:
-    """Leave Ctrl-C to the parent, and end when it ends, however that was."""
+def _begin() -> None:
+    """Let the parent write first, leave Ctrl-C to it, and end when it ends, however that was."""
     import signal
     from multiprocessing import connection, parent_process
 
+    if hasattr(os, "nice"):
+        os.nice(5)  # all wait for the one that writes: it is to have a core whenever it can use one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
 
