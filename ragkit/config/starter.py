@@ -18,8 +18,8 @@ rag:
     strategies:
       - type: bm25  # finds words and identifiers
         limit: 200  # most candidates handed to fusion
-        # k1: 1.5  # how much a word counts that comes again
-        # b: 0.75  # how much long chunks are held back, from 0 to 1
+        k1: 1.2  # how much a word counts that comes again
+        b: 0.9  # how much long chunks are held back, from 0 to 1
         chunking: &chunking  # the same for both: then they share one index
           size: 2000  # longest chunk, in characters
           # overlap: 75  # characters that a chunk of plain text repeats from the one before

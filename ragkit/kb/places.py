@@ -19,6 +19,9 @@ CANDIDATES = 200
 SIZE = 2000
 """Longest chunk, in characters: about 50 lines, most functions whole."""
 
+K1, B = 1.2, 0.9
+"""Of BM25: chunks are cut to a size, so a longer one rarely says more; it is held back more."""
+
 WEIGHTS = {"bm25": 0.05, "chunked-embeddings": 1.0}
 """Of the weighted sum. A cosine stays below 1 and BM25 grows with the query: a long one, which says
 much by its words, leans on words, and a short one on meaning."""
@@ -129,7 +132,9 @@ def default_source(path: str | os.PathLike[str] | None = None) -> Source:
         root=str(root),
         docs=docs,
         strategies=(
-            StrategySettings(type="bm25", name="bm25", limit=CANDIDATES, chunking=chunking),
+            StrategySettings(
+                type="bm25", name="bm25", limit=CANDIDATES, chunking=chunking, k1=K1, b=B
+            ),
             StrategySettings(
                 type="chunked-embeddings",
                 name="chunked-embeddings",
