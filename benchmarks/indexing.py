@@ -112,9 +112,14 @@ def measure(folder: Path, count: int, *, with_peer: bool) -> None:
     root = folder / "library"
     library.copy(root)
     corpus = corpus_of(root)
-    runs = {"cold": cold(root, folder, count)}
-    database = sum(path.stat().st_size for path in (folder / "cold0").iterdir())
-    warm = folder / f"cold{count - 1}"
+    python = folder / "python"
+    library.copy(python, suffix=".py")
+    runs = {
+        "cold": cold(root, folder / "all", count),
+        "cold, Python files only": cold(python, folder / "python-only", count),
+    }
+    database = sum(path.stat().st_size for path in (folder / "all" / "cold0").iterdir())
+    warm = folder / "all" / f"cold{count - 1}"
     runs["unchanged"] = unchanged(root, warm, 2 * count)
     runs["edited"] = edited(root, warm, count)
     for name, what in (answers(folder, root, count, with_peer)).items():

@@ -35,9 +35,15 @@ class Function:
     """The docstring's lines."""
 
 
-def copy(folder: Path) -> None:
-    """Copy the standard library, with all its files but site-packages and compiled ones."""
-    ignored = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__")
+def copy(folder: Path, suffix: str = "") -> None:
+    """Copy the standard library: all files that end in `suffix`, less site-packages and compiled
+    ones."""
+    elsewhere = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__")
+
+    def ignored(parent: str, names: list[str]) -> set[str]:
+        other = {n for n in names if not n.endswith(suffix) and Path(parent, n).is_file()}
+        return elsewhere(parent, names) | other
+
     shutil.copytree(SOURCE, folder, ignore=ignored, symlinks=True)
 
 

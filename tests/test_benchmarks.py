@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import ir_measures
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import measures
+from benchmarks import judgements, library, measures, processes
+from ragkit import Chunk
 
 ITEMS = [f"file{number}.py" for number in range(15)]
 rankings = st.lists(st.sampled_from(ITEMS), unique=True)
@@ -84,3 +89,73 @@ def test_differences_are_taken_query_by_query() -> None:
     assert measures.differences([1.0, 0.5], [0.5, 0.5]) == [0.5, 0.0]
     with pytest.raises(ValueError, match="longer"):
         measures.differences([1.0], [0.5, 0.5])
+
+
+def test_a_chunk_shows_a_span_if_it_shares_half_of_the_shorter_and_is_no_dump() -> None:
+    def shows(first: int, last: int, span: judgements.Span) -> bool:
+        chunk = Chunk("a.py", 0, "", 0, 0, start_line=first, end_line=last)
+        return judgements.hits_span(chunk, "a.py", span)
+
+    span = judgements.Span(11, 20)
+    assert shows(16, 40, span)
+    assert not shows(17, 40, span)
+    assert shows(19, 20, span)
+    assert shows(1, 80, span)
+    assert not shows(1, 81, span)
+    assert shows(1, 120, judgements.Span(41, 100))
+    assert not judgements.hits_span(Chunk("b.py", 0, "", 0, 0, 11, 20), "a.py", span)
+
+
+@pytest.mark.parametrize("name", judgements.SETS)
+def test_every_query_of_a_set_has_a_relevant_file(name: str) -> None:
+    queries = judgements.load(name)
+    assert len(queries) == 60
+    assert all(query.text.strip() and query.relevant for query in queries)
+    assert all(path in query.relevant for query in queries for path, _ in query.spans)
+
+
+def test_a_function_is_asked_for_by_its_docstring_and_found_without_it() -> None:
+    (function,) = library.documented_in(
+        "a.py",
+        f'''\
+import os
+
+@decorated
+def walk(top):
+    """Give every file below a folder, in order.
+
+    More words.
+    """
+    {"found = os.walk(top); " * 6}
+    return found
+''',
+    )
+    assert function.query == "Give every file below a folder, in order."
+    assert "More words" not in function.source
+    assert function.source.startswith("@decorated\ndef walk(top):\n    found")
+    assert (function.first, function.last, function.docstring) == (3, 10, (5, 8))
+
+
+def test_a_run_says_what_the_process_took_and_said() -> None:
+    run = processes.python("held = bytearray(80_000_000); print('done')")
+    assert run.output == "done\n"
+    assert run.code == 0
+    assert 80 < run.memory < 400
+    assert run.cpu > 0
+
+
+def test_a_run_that_fails_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="gone wrong"):
+        processes.python("raise SystemExit('gone wrong')")
+
+
+def test_the_tables_of_the_readme_are_those_of_the_results() -> None:
+    folder = Path(measures.__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-m", "cogapp", "--check", "--diff", "benchmarks/README.md"],
+        capture_output=True,
+        text=True,
+        cwd=folder.parent,
+        env={**os.environ, "PYTHONPATH": str(folder.parent)},
+    )
+    assert done.returncode == 0, f"run `cog -r benchmarks/README.md`\n{done.stdout}{done.stderr}"
