@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from ragkit.cli.options import place
+from ragkit.cli.options import place, print_json
 
 if TYPE_CHECKING:
     from ragkit.kb import Summary
@@ -33,6 +31,8 @@ def index(
     Only files that changed are read, and only texts that are new are embedded. Every knowledge
     base of a configuration is indexed unless --kb names one.
     """
+    from dataclasses import asdict
+
     from ragkit.kb import KnowledgeBase
     from ragkit.kb.places import sources
 
@@ -52,8 +52,7 @@ def index(
                     if not as_json:
                         click.echo(_line(summary))
     if as_json:
-        what = "plans" if dry_run else "summaries"
-        click.echo(json.dumps({"version": 1, what: reports}, ensure_ascii=False, indent=2))
+        print_json({"version": 1, "plans" if dry_run else "summaries": reports})
 
 
 def _line(summary: Summary) -> str:
@@ -73,6 +72,8 @@ def _line(summary: Summary) -> str:
 
 
 def _planned(plan: Plan) -> dict[str, object]:
+    from dataclasses import asdict
+
     return {
         "index": plan.index,
         "files": [asdict(file) for file in plan.files],

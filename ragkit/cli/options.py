@@ -1,4 +1,7 @@
-"""What several commands take, said once."""
+"""What several commands take and print, said once.
+
+Commands import what they need when they run: `ragkit --help` waits for click alone.
+"""
 
 from __future__ import annotations
 
@@ -25,3 +28,10 @@ def place(command: Command) -> Command:
     ):
         command = decorate(command)
     return command
+
+
+def print_json(value: object) -> None:
+    """One JSON value to stdout, readable by people too."""
+    import json
+
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import click
+
+from ragkit.cli.options import print_json
 
 from ragkit.errors import ConfigError, RagkitError
 
@@ -17,6 +16,8 @@ FILE = "ragkit.yaml"
 @click.option("--force", is_flag=True, help="Replace a ragkit.yaml that is there.")
 def init(folder: str, force: bool) -> None:
     """Write a commented ragkit.yaml for the project in FOLDER (default: here)."""
+    from pathlib import Path
+
     from ragkit.config import template
 
     target = Path(folder, FILE)
@@ -40,6 +41,8 @@ def check(file: str | None) -> None:
 
     Exit codes: 0 all of it is right and works in this version, 2 it does not.
     """
+    from pathlib import Path
+
     from ragkit.config import load
     from ragkit.config.rag import Tool
     from ragkit.kb.parts import not_built
@@ -76,4 +79,4 @@ def schema() -> None:
     """Print the JSON Schema of ragkit.yaml, for editors."""
     from ragkit.config import schema
 
-    click.echo(json.dumps(schema(), ensure_ascii=False, indent=2))
+    print_json(schema())

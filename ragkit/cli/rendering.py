@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import click
@@ -15,21 +14,17 @@ JSON_VERSION = 1
 """Raised when a field changes its meaning or goes; new fields may come without."""
 
 
-def as_json(kb: KnowledgeBase, answer: Answer) -> str:
-    """One JSON object; its shape is documented in docs/cli.md."""
-    return json.dumps(
-        {
-            "version": JSON_VERSION,
-            "query": answer.query,
-            "knowledge_base": kb.source.name,
-            "root": kb.source.root,
-            "hits": [_hit(rank, hit) for rank, hit in enumerate(answer.hits, 1)],
-            "degraded": [{"stage": d.stage, "reason": d.reason} for d in answer.degraded],
-            "seconds": {stage: round(seconds, 6) for stage, seconds in answer.stages},
-        },
-        ensure_ascii=False,
-        indent=2,
-    )
+def as_json(kb: KnowledgeBase, answer: Answer) -> dict[str, object]:
+    """The answer as `--json` prints it; its shape is documented in docs/cli.md."""
+    return {
+        "version": JSON_VERSION,
+        "query": answer.query,
+        "knowledge_base": kb.source.name,
+        "root": kb.source.root,
+        "hits": [_hit(rank, hit) for rank, hit in enumerate(answer.hits, 1)],
+        "degraded": [{"stage": d.stage, "reason": d.reason} for d in answer.degraded],
+        "seconds": {stage: round(seconds, 6) for stage, seconds in answer.stages},
+    }
 
 
 def _hit(rank: int, hit: Hit) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ragkit.cli.options import place
+from ragkit.cli.options import place, print_json
 from ragkit.errors import StoreBusy
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def search(
         if not answer.hits:
             click.echo(rendering.why_nothing(kb), err=True)
         if as_json:
-            click.echo(rendering.as_json(kb, answer))
+            print_json(rendering.as_json(kb, answer))
         elif only_files:
             click.echo("\n".join(rendering.paths(answer)), nl=bool(answer.hits))
         else:

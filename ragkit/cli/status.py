@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from ragkit.cli.options import place
+from ragkit.cli.options import place, print_json
 
 if TYPE_CHECKING:
     from ragkit.kb.report import IndexStatus
@@ -28,6 +24,8 @@ def status(path: str | None, config: str | None, name: str | None, as_json: bool
     Everything is counted in the index and compared with the disk: files, chunks, what is stale,
     what failed and why, the model, the size and the place of the database.
     """
+    from dataclasses import asdict
+
     from ragkit.kb import KnowledgeBase
     from ragkit.kb.places import sources
 
@@ -39,10 +37,13 @@ def status(path: str | None, config: str | None, name: str | None, as_json: bool
                 if not as_json:
                     _show(found)
     if as_json:
-        click.echo(json.dumps({"version": 1, "indexes": reports}, ensure_ascii=False, indent=2))
+        print_json({"version": 1, "indexes": reports})
 
 
 def _show(status: IndexStatus) -> None:
+    from collections import Counter
+    from datetime import datetime
+
     counted = status.statistics
     rules = Counter(skip.rule for skip in status.skips)
     rules.update(record.reason.partition(":")[0] for record in status.skipped)
