@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from ragkit.cli.options import print_json
-
 from ragkit.errors import ConfigError, RagkitError
 
 FILE = "ragkit.yaml"
