@@ -92,11 +92,11 @@ def _tree(process: int) -> list[int]:
     """The process and its descendants, as far as they are still there."""
     found = [process]
     for parent in found:
-        for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            try:
+        try:
+            for task in Path(f"/proc/{parent}/task").glob("*/children"):
                 found += map(int, task.read_text().split())
-            except OSError:
-                continue
+        except OSError:  # it has ended meanwhile
+            continue
     return found
 
 
