@@ -46,14 +46,11 @@ class Workers(Executor):
 
 def _begin() -> None:
     """Let the parent write first, leave Ctrl-C to it, and end when it ends, however that was."""
-    import gc
     import signal
     from multiprocessing import connection, parent_process
 
     if hasattr(os, "nice"):
         os.nice(5)  # all wait for the one that writes: it is to have a core whenever it can use one
-    # chunks and entries hold no cycles, and there are many: looking for some took 9 % of the time
-    gc.set_threshold(200_000, 20, 100)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
 
