@@ -1,5 +1,7 @@
 """ragkit: index code and documents, and answer questions over them.
 
+All of it in one place:
+
     from ragkit import KnowledgeBase
 
     with KnowledgeBase.open("path/to/project") as kb:
