@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,6 +74,28 @@ def project(tmp_path: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     return root
+
+
+@pytest.fixture
+def permissions_bind() -> Iterator[None]:
+    """Root obeys permissions as everybody does: it gives up the capabilities to override them."""
+    if sys.platform == "win32":
+        pytest.skip("there, files have no mode")
+    if os.geteuid() != 0:
+        yield
+        return
+    if not sys.platform.startswith("linux"):
+        pytest.skip("root cannot be bound here")
+    libc = ctypes.CDLL(None)
+    thread = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this thread
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
+    assert libc.capget(thread, sets) == 0
+    effective = sets[0]
+    sets[0] = effective & ~(1 << 1 | 1 << 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    assert libc.capset(thread, sets) == 0
+    yield
+    sets[0] = effective
+    assert libc.capset(thread, sets) == 0
 
 
 class Result(NamedTuple):

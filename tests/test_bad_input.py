@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -21,46 +18,6 @@ def database(ragkit: Ragkit, project: Path) -> Path:
     """The project's database, built."""
     assert ragkit("index", project).code == 0
     return Path(json.loads(ragkit("status", project, "--json").out)["indexes"][0]["database"])
-
-
-@pytest.fixture
-def unprivileged(project: Path, cache: Path) -> Iterator[Ragkit]:
-    """The command line as a user whom permissions bind; root becomes one that owns the project."""
-    nobody = 65534
-    if os.geteuid() == 0:
-        above = {parent for folder in (cache, project) for parent in (folder, *folder.parents)}
-        for folder in above - set(Path(tempfile.gettempdir()).parents):
-            folder.chmod(folder.stat().st_mode | 0o055)
-        for path in (cache, project, *project.rglob("*")):
-            os.chown(path, nobody, nobody)
-    script = f"""
-import os, sys
-from contextlib import suppress
-from ragkit import KnowledgeBase, RagkitError
-from ragkit.cli import main
-import ragkit.cli.progress, ragkit.cli.rendering
-# load every module while this user may read it
-with KnowledgeBase.open({str(project)!r}, read_only=True) as kb, suppress(RagkitError):
-    kb.plan()
-    kb.search("anything")
-if os.geteuid() == 0:
-    os.setuid({nobody})
-main(sys.argv[1:])
-"""
-
-    def run(*arguments: object) -> Result:
-        command = [sys.executable, "-c", script, *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    yield run
-    cache.chmod(0o755)
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 def refused(done: Any, *words: str) -> None:
@@ -126,25 +83,25 @@ def test_files_that_cannot_be_decoded_are_named_and_the_rest_is_indexed(
 
 
 def test_files_without_permission_are_named_and_the_rest_is_indexed(
-    unprivileged: Ragkit, project: Path
+    ragkit: Ragkit, project: Path, permissions_bind: None
 ) -> None:
     (project / "README.md").chmod(0)
-    done = unprivileged("index", project)
+    done = ragkit("index", project)
     assert done.code == 0
     assert "not indexed: README.md" in done.err
     assert "4 indexed, 1 failed" in done.out
     (project / "README.md").chmod(0o644)
-    assert "1 indexed" in unprivileged("index", project).out
+    assert "1 indexed" in ragkit("index", project).out
 
 
 def test_a_folder_that_cannot_be_entered_keeps_what_is_indexed_of_it(
-    unprivileged: Ragkit, project: Path
+    ragkit: Ragkit, project: Path, permissions_bind: None
 ) -> None:
-    assert unprivileged("index", project).code == 0
+    assert ragkit("index", project).code == 0
     (project / "src").chmod(0)
     try:
-        assert "removed" not in unprivileged("index", project).out
-        done = unprivileged("search", "is_squirrel", project, "--files")
+        assert "removed" not in ragkit("index", project).out
+        done = ragkit("search", "is_squirrel", project, "--files")
     finally:
         (project / "src").chmod(0o755)
     assert done.out.startswith("src/feeder.py")
@@ -184,15 +141,16 @@ def test_a_truncated_database_is_recognised(ragkit: Ragkit, project: Path) -> No
 
 
 def test_a_database_that_may_not_be_written_still_answers(
-    unprivileged: Ragkit, project: Path, cache: Path
+    ragkit: Ragkit, project: Path, cache: Path, permissions_bind: None
 ) -> None:
-    assert unprivileged("index", project).code == 0
+    assert ragkit("index", project).code == 0
     for path in (*cache.iterdir(), cache):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    done = unprivileged("search", "squirrel", project, "--no-refresh", "--files")
+    done = ragkit("search", "squirrel", project, "--no-refresh", "--files")
     assert "src/feeder.py" in done.out, done.err
     (project / "new.txt").write_text("new")
-    refused(unprivileged("index", project), str(cache))
+    refused(ragkit("index", project), str(cache))
+    cache.chmod(0o755)
 
 
 def test_yaml_that_is_not_yaml_and_keys_that_are_none(ragkit: Ragkit, project: Path) -> None:

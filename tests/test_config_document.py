@@ -144,8 +144,7 @@ def test_a_file_that_is_not_there_a_folder_and_an_impossible_path_are_errors(
         load(tmp_path / ("x" * 300))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
+def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path, permissions_bind: None) -> None:
     path = tmp_path / "agent.yaml"
     path.touch(mode=0)
     with pytest.raises(ConfigError, match="cannot be read"):

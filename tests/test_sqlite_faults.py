@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -177,34 +177,12 @@ def test_a_store_for_reading_leaves_no_trace_and_refuses_to_write(
     assert built.read_bytes() == before
 
 
-@pytest.fixture
-def nobody(tmp_path: Path) -> Iterator[None]:
-    """Be somebody who may not write everywhere, as root may."""
-    if sys.platform == "win32" or os.geteuid() != 0:
-        yield
-        return
-    ways = [tmp_path, *tmp_path.parents][:3]
-    modes = [way.stat().st_mode for way in ways]
-    for way in ways:
-        way.chmod(0o755)
-    os.seteuid(65534)
-    yield
-    os.seteuid(0)
-    for way, mode in zip(ways, modes, strict=True):
-        way.chmod(mode)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there, folders have no mode")
 @pytest.mark.parametrize("folder", [0o777, 0o555])
 def test_a_read_only_file_can_be_searched_and_says_that_it_cannot_be_written(
-    built: Path, folder: int, nobody: None, request: pytest.FixtureRequest
+    built: Path, folder: int, permissions_bind: None
 ) -> None:
-    user = os.geteuid()
-    os.seteuid(os.getuid())
     built.chmod(0o444)
     built.parent.chmod(folder)
-    os.seteuid(user)
-    request.addfinalizer(lambda: (os.seteuid(os.getuid()), built.parent.chmod(0o755)))
     store = opened(built)
     assert store.statistics().chunks == 200
     assert paths(store.matching(["x"], 1, **K)) == [("0", 19)]
@@ -213,22 +191,18 @@ def test_a_read_only_file_can_be_searched_and_says_that_it_cannot_be_written(
         store.note(record("a"))
     assert raised.value.remedy
     store.close()
+    built.parent.chmod(0o755)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there, folders have no mode")
-def test_a_folder_that_may_not_be_entered_is_an_error(tmp_path: Path, nobody: None) -> None:
+def test_a_folder_that_may_not_be_entered_is_an_error(
+    tmp_path: Path, permissions_bind: None
+) -> None:
     secret = tmp_path / "secret"
-    user = os.geteuid()
-    os.seteuid(os.getuid())
     secret.mkdir(mode=0o000)
-    os.seteuid(user)
-    try:
-        with pytest.raises(StoreError, match="cannot be opened") as raised:
-            opened(secret / "x.db")
-        assert raised.value.remedy
-    finally:
-        os.seteuid(os.getuid())
-        secret.chmod(0o700)
+    with pytest.raises(StoreError, match="cannot be opened") as raised:
+        opened(secret / "x.db")
+    assert raised.value.remedy
+    secret.chmod(0o700)
 
 
 def test_a_full_disk_undoes_the_change_and_says_so(built: Path) -> None:
