@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,6 +27,8 @@ from ragkit.events import (
 from ragkit.types import Document, Entry, File, Index, Record, Skip, Store
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
     from ragkit.types import Chunker, Known, Strategy, Vector
 
 BATCH_BYTES = 400_000

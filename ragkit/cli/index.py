@@ -9,7 +9,7 @@ import click
 from ragkit.cli.options import place, print_json
 
 if TYPE_CHECKING:
-    from ragkit.kb import Summary
+    from ragkit.indexer import Summary
     from ragkit.kb.report import Plan
 
 

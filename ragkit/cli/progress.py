@@ -14,7 +14,8 @@ from ragkit.events import Event, Failed, Indexed, Listener, Scanned, Skipped, Un
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from ragkit.kb import KnowledgeBase, Summary
+    from ragkit.indexer import Summary
+    from ragkit.kb import KnowledgeBase
 
 
 def refreshed(

@@ -1,16 +1,12 @@
 """A knowledge base: the hall, where every machine is known by name and they are put together.
 
-with KnowledgeBase.open("path/to/project") as kb:
-    kb.index()
-    for hit in kb.search("how are ignore rules applied?"):
-        print(hit.chunk.location, hit.score)
+What a search alone does not need is imported by the method that does.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,16 +16,18 @@ from typing import TYPE_CHECKING
 from ragkit.config.rag import Source
 from ragkit.errors import QueryError, StoreMismatch
 from ragkit.events import Degraded, Listener, ignore
-from ragkit.indexer import Summary, sync
 from ragkit.kb.parts import Blueprint, blueprints, fusing
 from ragkit.kb.places import locate
 from ragkit.retriever import Answer, retrieve
 from ragkit.types import Hit, Index
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from ragkit.indexer import Summary
     from ragkit.kb.report import IndexStatus, Plan
 
-__all__ = ["Answer", "KnowledgeBase", "Summary"]
+__all__ = ["Answer", "KnowledgeBase"]
 
 
 class KnowledgeBase:
@@ -83,6 +81,8 @@ class KnowledgeBase:
         With `rebuild`, all files are read and chunked again; embeddings that are known are kept.
         Raises StoreError and ModelError; files that fail are events. What was done stays done.
         """
+        from ragkit.indexer import sync
+
         self._refuse_missing_root()
         summaries = []
         for index in self.indexes:
