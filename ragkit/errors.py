@@ -40,6 +40,9 @@ class NotBuilt(ConfigError):
 class ReadError(RagkitError):
     """A file cannot be read or decoded."""
 
+    digest = ""
+    """sha256 of the bytes that could not be decoded, hex; "" where none could be read."""
+
 
 class MissingExtra(RagkitError):
     """An optional dependency is not installed."""

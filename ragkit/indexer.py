@@ -106,8 +106,8 @@ def scan(index: Index) -> Scan:
 
 def is_stale(file: File, record: Record | None) -> bool:
     """Whether a file must be read again: by its stamp, never by its content."""
-    if record is None or record.outcome == "failed":
-        return True  # what failed is tried again: mending permissions leaves no stamp
+    if record is None or (not record.digest and record.outcome == "failed"):
+        return True  # what could not be opened is tried again: mending permissions leaves no stamp
     if (record.size, record.mtime_ns) != (file.size, file.mtime_ns):
         return True
     return record.indexed_at * 1e9 - record.mtime_ns < SETTLED_NS
@@ -221,7 +221,8 @@ def _read(
         document = read(file)
     except ReadError as error:
         reason = error.message.removeprefix(f"{file.path}: ")
-        return Prepared(file, replace(record, outcome="failed", reason=reason)), None
+        failed = replace(record, digest=error.digest, outcome="failed", reason=reason)
+        return Prepared(file, failed), None
     if isinstance(document, Skip):
         reason = f"{document.rule}: {document.detail}" if document.detail else document.rule
         return Prepared(file, replace(record, outcome="skipped", reason=reason), []), None

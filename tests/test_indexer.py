@@ -150,9 +150,13 @@ def test_what_cannot_be_decoded_fails_alone_and_keeps_what_it_had(
     assert [row for row in rows(kb) if row[0] != "new.txt"] == before
     (record,) = kb.status()[0].failed
     assert (record.path, record.reason) == ("plot.ipynb", failed.reason)
+    settle(project)
+    indexed(kb)
+    assert not [e for e in indexed(kb) if isinstance(e, Failed)], "its content is known to be bad"
+    assert [record.path for record in kb.status()[0].failed] == ["plot.ipynb"]
 
 
-def test_a_failed_file_is_tried_again(kb: KnowledgeBase, project: Path) -> None:
+def test_a_file_that_could_not_be_opened_is_tried_again(kb: KnowledgeBase, project: Path) -> None:
     store = kb.indexes[0].store
     indexed(kb)
     stat = (project / "README.md").stat()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ragkit import chunkers, files, fusion, readers, stores
 from ragkit.config.rag import Chunking, Source, StrategySettings
-from ragkit.errors import ConfigError, NotBuilt
+from ragkit.errors import ConfigError, NotBuilt, ReadError
 from ragkit.kb.places import database_of
 from ragkit.retriever import Fusion
 from ragkit.strategies.bm25 import BM25
@@ -121,9 +121,13 @@ def read(file: File) -> Document | Skip:
     data = files.read_bytes(file)
     if skip := files.unfit(file.path, data):
         return skip
-    text = readers.decode(file.path, data)
-    language = chunkers.language_of(file.path, text[:200])
-    return Document(file.path, text, hashlib.sha256(data).hexdigest(), language)
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        text = readers.decode(file.path, data)
+    except ReadError as error:
+        error.digest = digest
+        raise
+    return Document(file.path, text, digest, chunkers.language_of(file.path, text[:200]))
 
 
 def blueprints(source: Source) -> list[Blueprint]:
