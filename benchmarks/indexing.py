@@ -132,7 +132,6 @@ def measure(folder: Path, count: int, *, with_peer: bool) -> None:
         "database_mb": database / 1e6,
         "edited_file": EDITED,
         "files_indexed_after_edit": edit["indexed"] + edit["unchanged"],
-        "undecodable_tried_again": edit["failed"],
         "chunks_of_edited_file": edit["chunks"],
         "chunks_embedded_after_edit": edit["embedded"],
     }

@@ -54,8 +54,7 @@ def counted() -> str:
         f"as {counts['chunks']:,} chunks; the database has {counts['database_mb']:.0f} MB. After "
         f"the edit {counts['files_indexed_after_edit']} file is read and indexed again, and "
         f"{counts['chunks_embedded_after_edit']} of its {counts['chunks_of_edited_file']} chunks "
-        f"is embedded ({counts['undecodable_tried_again']} files whose encoding cannot be "
-        "recognised are tried each time). "
+        "is embedded. "
         f"Measured on {machine['processor']}, {machine['cores']} cores, Python "
         f"{machine['python']}, {found['date']}; medians of {found['parameters']['runs']} runs."
     )
