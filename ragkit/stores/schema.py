@@ -27,6 +27,7 @@ VERSION goes up with any change of a table.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,15 @@ def indexes(connection: apsw.Connection) -> list[StoredIndex]:
 
 def is_empty(connection: apsw.Connection, path: Path) -> bool:
     """Whether the file has no content yet. Raises StoreError where it is not ours to use."""
-    application = connection.pragma("application_id")
-    version = connection.pragma("user_version")
+    # one snapshot: another process may make the tables between two looks
+    connection.execute("begin")
+    try:
+        application = connection.pragma("application_id")
+        version = connection.pragma("user_version")
+        tables = connection.execute("select 1 from sqlite_schema").fetchone()
+    finally:
+        with suppress(apsw.Error):  # an I/O error has ended the transaction already
+            connection.execute("rollback")
     if application == APPLICATION:
         if version > VERSION:
             raise StoreError(
@@ -123,7 +131,7 @@ def is_empty(connection: apsw.Connection, path: Path) -> bool:
                 remedy="upgrade ragkit, or give another path",
             )
         return False
-    if application or version or connection.execute("select 1 from sqlite_schema").fetchone():
+    if application or version or tables:
         raise StoreError(
             f"{path}: a database of another program", remedy="give another path for the index"
         )
