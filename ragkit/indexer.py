@@ -94,7 +94,11 @@ def scan(index: Index) -> Scan:
         else:
             files[item.path] = item
     stale = tuple(file for file in files.values() if is_stale(file, records.get(file.path)))
-    hidden = tuple(f"{skip.path.rstrip('/')}/" for skip in skips if skip.rule == "unreadable")
+    hidden = tuple(
+        "" if skip.path in ("", ".") else f"{skip.path.rstrip('/')}/"
+        for skip in skips
+        if skip.rule == "unreadable"
+    )
     gone = tuple(
         path
         for path in records

@@ -216,3 +216,16 @@ def test_the_first_event_says_how_much_there_is_to_do(kb: KnowledgeBase, project
     assert first.stale_bytes == sum(
         (project / path).stat().st_size for path in kb.indexes[0].store.records()
     )
+
+
+def test_a_root_that_cannot_be_read_does_not_empty_the_index(
+    kb: KnowledgeBase, project: Path, permissions_bind: None
+) -> None:
+    indexed(kb)
+    before = rows(kb)
+    project.chmod(0)
+    try:
+        indexed(kb)
+        assert rows(kb) == before
+    finally:
+        project.chmod(0o755)
