@@ -6,6 +6,10 @@
     ├── ReadError                   docs/a.txt: permission denied
     ├── MissingExtra                reading docs/a.pdf needs pypdfium2
     ├── ModelError                  embedded/static: its table is damaged
+    │   ├── ModelUnreachable        no model runner answers at http://127.0.0.1:12434
+    │   ├── ModelNotFound           the runner has no model ai/embeddinggemma
+    │   ├── ModelBusy               the runner is loading another model
+    │   └── InputTooLong            513 tokens, the model takes 512
     ├── QueryError                  the query is empty
     ├── IndexingTimeout             indexing took longer than 1800 s
     └── StoreError                  /x/code.db is not a ragkit database
@@ -50,6 +54,31 @@ class MissingExtra(RagkitError):
 
 class ModelError(RagkitError):
     """A model cannot be loaded or did not do its work."""
+
+
+class ModelUnreachable(ModelError):
+    """Nothing answers where the model should be served, or something else does."""
+
+
+class ModelNotFound(ModelError):
+    """The server answers and does not have the model."""
+
+
+class ModelBusy(ModelError):
+    """The server cannot take the request now; raised when patience has ended."""
+
+
+class InputTooLong(ModelError):
+    """A text has more tokens than the model takes."""
+
+    def __init__(
+        self, message: str, remedy: str = "", *, tokens: int | None = None, limit: int | None = None
+    ) -> None:
+        super().__init__(message, remedy)
+        self.tokens = tokens
+        """Of the text that was sent; None where the server did not say."""
+        self.limit = limit
+        """Most tokens that it takes; None where the server did not say."""
 
 
 class QueryError(RagkitError):

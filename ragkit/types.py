@@ -92,6 +92,10 @@ class Entry:
     key: bytes | None = None
     """Hash of (model fingerprint, exact embedded text): equal keys have equal vectors."""
     vector: Vector | None = None
+    cut: str = ""
+    """Where the model takes less than the whole chunk: what of it was embedded. "" as a rule."""
+    failed: str = ""
+    """Why this chunk could not be prepared: its file stays as it was. "" as a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,28 @@ if TYPE_CHECKING:
     """Looks keys of embedded texts up: the vectors of those that are known."""
 
 
+if TYPE_CHECKING:
+    Keep: TypeAlias = Callable[[Mapping[bytes, Vector]], None]
+    """Takes vectors by key as soon as they are known, so that no interruption loses them."""
+
+Kind: TypeAlias = Literal["document", "query"]
+"""What a text is to a model that treats the two differently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Some of the texts of one call, done."""
+
+    positions: tuple[int, ...]
+    """Which texts, by index into those of the call."""
+    vectors: Vectors
+    """(len(positions), d) float32 of unit rows; zeros for a failed text."""
+    cut: Mapping[int, str] = field(default_factory=dict)
+    """What was embedded of a text that is too long for the model, by position."""
+    failed: Mapping[int, str] = field(default_factory=dict)
+    """Why a text could not be embedded, by position: its row must not be stored."""
+
+
 class Embedder(Protocol):
     """Turns texts into vectors."""
 
@@ -159,8 +185,98 @@ class Embedder(Protocol):
     @property
     def dimensions(self) -> int: ...
 
-    def embed(self, texts: Sequence[str], kind: Literal["document", "query"]) -> Vectors:
-        """(n, d) float32 of unit rows, in order. Thread-safe. Raises ModelError."""
+    def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
+        """(n, d) float32 of unit rows, in order. Thread-safe. Raises ModelError if any fails."""
+
+    def stream(self, texts: Sequence[str], kind: Kind) -> Iterator[Embedded]:
+        """The texts as they get done, in any order, each once. Thread-safe.
+
+        Raises ModelError when nothing more can be done; what was yielded stays valid.
+        """
+
+
+class Reranker(Protocol):
+    """Reads query and text together and says how well the text answers."""
+
+    @property
+    def name(self) -> str:
+        """As in the configuration."""
+
+    def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        """One score from 0 to 1 for each text, in order. Thread-safe. Raises ModelError."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A chat model asks for a tool."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON text, as the model wrote it: it may be wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    """What an assistant asked for."""
+    call_id: str | None = None
+    """Which call a tool's message answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool as a chat model sees it."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, object]
+    """JSON Schema of its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one chat request."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of a streamed answer."""
+
+    content: str = ""
+    reasoning: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    """Whole calls, each once, when the model has finished writing them."""
+    finish: str | None = None
+    """Why the answer ended: stop, length, tool_calls; None while it goes on."""
+    usage: Usage | None = None
+
+
+class Chat(Protocol):
+    """A model that answers in words."""
+
+    @property
+    def name(self) -> str:
+        """As in the configuration."""
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] = (),
+        *,
+        schema: Mapping[str, object] | None = None,
+    ) -> Iterator[Delta]:
+        """The answer as it is written; closing the iterator cancels it. Raises ModelError.
+
+        With `schema`, the content is JSON that fits it.
+        """
 
 
 class Store(Protocol):
@@ -180,6 +296,9 @@ class Store(Protocol):
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, Vector]:
         """Vectors stored under these keys, also of chunks that are gone."""
+
+    def keep(self, vectors: Mapping[bytes, Vector]) -> None:
+        """Make vectors known before any chunk uses them, in one transaction."""
 
     def nearest(self, vector: Vector, limit: int) -> list[tuple[Chunk, float]]:
         """Chunks by cosine in [-1, 1], best first; ties by (path, start)."""
@@ -226,8 +345,12 @@ class Strategy(Protocol):
     def limit(self) -> int:
         """Candidates that it gives to fusion unless more are asked for."""
 
-    def prepare(self, entries: Sequence[Entry], known: Known) -> list[Entry]:
-        """The entries, in order, with what this strategy searches by. Raises ModelError."""
+    def prepare(self, entries: Sequence[Entry], known: Known, keep: Keep) -> list[Entry]:
+        """The entries, in order, with what this strategy searches by.
+
+        What costs time is handed to `keep` as it gets done. One chunk's trouble is told in its
+        entry (`cut`, `failed`); ModelError is raised when no chunk can be prepared any more.
+        """
 
     def search(self, store: Store, query: str, limit: int) -> list[Hit]:
         """At most `limit` hits, best first; none for a query that has nothing to look for."""
@@ -245,3 +368,6 @@ class Index:
     read: Callable[[File], Document | Skip]
     """Reads one; a Skip where its content rules it out. Raises ReadError."""
     chunk: Chunker
+    threads: int = 0
+    """Batches prepared at one time by threads of this process, where a model server is waited
+    for; 0: models run where the walk runs, or where its caller says."""

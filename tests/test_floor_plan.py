@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HEAVY = {
-    "apsw", "charset_normalizer", "numpy", "platformdirs", "rich",
+    "apsw", "charset_normalizer", "httpx2", "numpy", "platformdirs", "rich",
     "semble_grammars", "tree_sitter", "yaml",
 }  # fmt: skip
 
