@@ -34,6 +34,23 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Embedding:
+    """A model server has embedded some texts; the files that they come from may not be done."""
+
+    index: str
+    texts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """A file is indexed, and the model took less than the whole of some of its chunks."""
+
+    index: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Indexed:
     """A file is in the index as it is on the disk."""
 
@@ -81,7 +98,9 @@ class Degraded:
     reason: str
 
 
-Event: TypeAlias = Scanned | Skipped | Indexed | Unchanged | Failed | Removed | Degraded
+Event: TypeAlias = (
+    Scanned | Skipped | Embedding | Indexed | Shortened | Unchanged | Failed | Removed | Degraded
+)
 Listener: TypeAlias = Callable[[Event], None]
 
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ragkit.errors import IndexingTimeout, ReadError
 from ragkit.events import (
+    Embedding,
     Failed,
     Indexed,
     Listener,
     Removed,
     Scanned,
+    Shortened,
     Skipped,
     Unchanged,
     ignore,
@@ -29,10 +32,14 @@ from ragkit.types import Document, Entry, File, Index, Record, Skip, Store
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
-    from ragkit.types import Chunker, Known, Strategy, Vector
+    from ragkit.types import Chunker, Keep, Known, Strategy, Vector
 
 BATCH_BYTES = 400_000
 """Files are prepared together up to this size, so that small ones fill a model's batch."""
+
+WAITED_BYTES = 64_000
+"""The same where a model server is waited for: files get done one after the other, not all at the
+end, and the server's requests are filled from several such batches anyway."""
 
 FEW = 4
 """Batches that are done before an executor of processes would have started."""
@@ -150,15 +157,16 @@ def sync(
             listener(Removed(index.name, path))
     outcomes = {"indexed": 0, "unchanged": 0, "skipped": 0, "failed": 0}
     chunks = embedded = 0
-    for prepared in _prepare_all(index, found.stale, executor):
-        outcomes[_put(index, prepared, listener)] += 1
-        chunks += len(prepared.entries or ())
-        embedded += prepared.embedded
-        if timeout is not None and time.monotonic() - started > timeout:
-            raise IndexingTimeout(
-                f"{index.name}: indexing took longer than {timeout:g} s (indexing_timeout)",
-                remedy="index again to go on from here, or raise indexing_timeout",
-            )
+    with closing(_prepare_all(index, found.stale, listener, executor)) as all_prepared:
+        for prepared in all_prepared:
+            outcomes[_put(index, prepared, listener)] += 1
+            chunks += len(prepared.entries or ())
+            embedded += prepared.embedded
+            if timeout is not None and time.monotonic() - started > timeout:
+                raise IndexingTimeout(
+                    f"{index.name}: indexing took longer than {timeout:g} s (indexing_timeout)",
+                    remedy="index again to go on from here, or raise indexing_timeout",
+                )
     index.store.complete()
     return Summary(
         index.name,
@@ -182,11 +190,12 @@ def prepare(
     chunk: Chunker,
     strategies: Sequence[Strategy],
     known: Known,
+    keep: Keep,
 ) -> list[Prepared]:
     """Read files, chunk them and prepare all their chunks together, so that batches are full.
 
     `digests` are those that the index holds: a file that still has its digest comes back without
-    entries. One that cannot be read comes back as failed.
+    entries. One that cannot be read, or a chunk of which cannot be prepared, comes back as failed.
     """
     prepared = [_read(file, digests.get(file.path), read) for file in files]
     documents = [document for _, document in prepared if document]
@@ -200,20 +209,40 @@ def prepare(
 
     # with nothing to prepare, strategies would load their libraries for nothing
     for strategy in strategies if entries else ():
-        entries = strategy.prepare(entries, look_up)
+        entries = strategy.prepare(entries, look_up, keep)
     by_path: dict[str, list[Entry]] = {document.path: [] for document in documents}
     for entry in entries:
         by_path[entry.chunk.path].append(entry)
     return [
-        replace(
-            item,
-            entries=by_path[document.path],
-            embedded=sum(entry.key in missing for entry in by_path[document.path]),
-        )
-        if document
-        else item
+        _finished(item, by_path[document.path], missing) if document else item
         for item, document in prepared
     ]
+
+
+def _finished(item: Prepared, entries: list[Entry], missing: set[bytes]) -> Prepared:
+    """A file with its entries, or failed where one of them is: half a file is never stored."""
+    if failed := [entry for entry in entries if entry.failed]:
+        lines = f"lines {failed[0].chunk.start_line}-{failed[0].chunk.end_line}"
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        reason = f"{lines}: {failed[0].failed}{more}"
+        # without a digest it is tried again by the next walk: the model may be mended by then
+        record = replace(item.record, digest="", outcome="failed", reason=reason)
+        return replace(item, record=record)
+    return replace(
+        item,
+        record=replace(item.record, reason=_shortened(entries)),
+        entries=entries,
+        embedded=sum(entry.key in missing for entry in entries),
+    )
+
+
+def _shortened(entries: Sequence[Entry]) -> str:
+    cut = [entry for entry in entries if entry.cut]
+    if not cut:
+        return ""
+    lines = f"lines {cut[0].chunk.start_line}-{cut[0].chunk.end_line}"
+    more = f" (and {len(cut) - 1} more of {len(entries)} chunks)" if len(cut) > 1 else ""
+    return f"{lines}: {cut[0].cut}{more}"
 
 
 def _read(
@@ -253,13 +282,15 @@ def _put(index: Index, prepared: Prepared, listener: Listener) -> str:
         listener(Skipped(index.name, Skip(file.path, rule, detail), file.size))
         return "skipped"
     listener(Indexed(index.name, file.path, file.size, len(entries), prepared.embedded))
+    if record.reason:
+        listener(Shortened(index.name, file.path, record.reason))
     return "indexed"
 
 
 def _prepare_all(
-    index: Index, files: Sequence[File], executor: Executor | None
+    index: Index, files: Sequence[File], listener: Listener, executor: Executor | None
 ) -> Iterator[Prepared]:
-    """Prepared files, in order; with an executor, batches run ahead of the caller."""
+    """Prepared files; with an executor or threads, batches run ahead of the caller."""
     digests = _digests(index.store)
     work = partial(
         prepare,
@@ -270,8 +301,12 @@ def _prepare_all(
     )
     batches = [
         (batch, {file.path: digests[file.path] for file in batch if file.path in digests})
-        for batch in _batches(files)
+        for batch in _batches(files, WAITED_BYTES if index.threads else BATCH_BYTES)
     ]
+    if index.threads and batches:
+        yield from _in_threads(index, work, batches, listener)
+        return
+    work = partial(work, keep=_let_go)
     if executor is None or len(batches) <= FEW:
         for batch in batches:
             yield from work(*batch)
@@ -289,6 +324,32 @@ def _prepare_all(
             future.cancel()
 
 
+def _let_go(vectors: Mapping[bytes, Vector]) -> None:
+    """Vectors that are made in no time need not be kept before their files are stored."""
+
+
+def _in_threads(
+    index: Index,
+    work: Callable[..., list[Prepared]],
+    batches: Sequence[tuple[list[File], dict[str, str]]],
+    listener: Listener,
+) -> Iterator[Prepared]:
+    """Prepared files as they get done; vectors are stored as they come, before their files are.
+
+    What a server has answered is in the store even if it dies, or this walk does, right after.
+    """
+    from ragkit.crew import Crew
+
+    def keep(vectors: Mapping[bytes, Vector]) -> None:
+        index.store.keep(vectors)
+        listener(Embedding(index.name, len(vectors)))
+
+    with Crew(index.threads) as crew:
+        tasks = (partial(work, *batch, keep=crew.tell) for batch in batches)
+        for prepared in crew.done(tasks, keep):
+            yield from prepared
+
+
 def _digests(store: Store) -> dict[str, str]:
     """Digests of the files whose chunks are in the index as they were read."""
     return {
@@ -298,12 +359,12 @@ def _digests(store: Store) -> dict[str, str]:
     }
 
 
-def _batches(files: Iterable[File]) -> Iterator[list[File]]:
-    """Files in order, grouped up to BATCH_BYTES; a larger file is a batch by itself."""
+def _batches(files: Iterable[File], limit: int) -> Iterator[list[File]]:
+    """Files in order, grouped up to `limit` bytes; a larger file is a batch by itself."""
     batch: list[File] = []
     size = 0
     for file in files:
-        if batch and size + file.size > BATCH_BYTES:
+        if batch and size + file.size > limit:
             yield batch
             batch, size = [], 0
         batch.append(file)

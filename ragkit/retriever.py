@@ -1,23 +1,36 @@
-"""The query walk: search each index, fuse, cut.
+"""The query walk: search each index, fuse, rerank, cut.
 
-    query → strategy.search … → fuse → deduplicate → limit
+    query → strategy.search … → fuse → deduplicate → rerank → limit
 
-A strategy that fails is left out and named; only when all fail is there an error.
+A strategy that fails is left out and named; only when all fail is there an error. Where the
+reranker fails, the fused order stays, and the answer says so.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ragkit.errors import QueryError, RagkitError
 from ragkit.events import Degraded
-from ragkit.types import Hit, Index, Strategy
+from ragkit.strategies.chunked_embeddings import embedded_text
+from ragkit.types import Hit, Index, Reranker, Strategy
 
 Fusion: TypeAlias = Callable[[Mapping[str, Sequence[Hit]]], list[Hit]]
 """Rankings by strategy name in, one ranking out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reranking:
+    """A model that orders the best candidates again, and how much of its word counts."""
+
+    reranker: Reranker
+    top_k: int = 0
+    """Candidates that it reads, best first; 0: all. The others come after those that it kept."""
+    threshold: float = 0.0
+    """Least score, from 0 to 1, of a hit that it read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,7 @@ def retrieve(
     fuse: Fusion,
     limit: int,
     deduplicate: bool = True,
+    reranking: Reranking | None = None,
 ) -> Answer:
     """Search all indexes and return at most `limit` hits, best first.
 
@@ -66,7 +80,37 @@ def retrieve(
     if deduplicate:
         hits = list(distinct(hits))
     stages.append(("fusion", time.perf_counter() - started))
+    if reranking and hits:
+        started = time.perf_counter()
+        try:
+            hits = reranked(query, hits, reranking)
+        except RagkitError as error:
+            degraded.append(Degraded("reranking", error.message))
+        stages.append(("reranking", time.perf_counter() - started))
     return Answer(query, hits[:limit], tuple(stages), tuple(degraded))
+
+
+def reranked(query: str, hits: Sequence[Hit], reranking: Reranking) -> list[Hit]:
+    """The hits that the model read and found good enough, by its score, ties by their old order.
+
+    Those beyond `top_k` follow in their old order; their scores are on another scale, so the two
+    are never mixed, and where a threshold asks for a score they are left out. Raises ModelError.
+    """
+    count = reranking.top_k or len(hits)
+    read, unread = hits[:count], hits[count:]
+    texts = [embedded_text(hit.chunk) for hit in read]
+    scores = reranking.reranker.rerank(query, texts)
+    pairs = [pair for pair in zip(scores, read, strict=True) if pair[0] >= reranking.threshold]
+    pairs.sort(key=lambda pair: -pair[0])  # stable: equal scores keep the fused order
+    scored = [
+        replace(
+            hit,
+            score=score,
+            scores={**hit.scores, "reranking": score, "reranking.rank": rank},
+        )
+        for rank, (score, hit) in enumerate(pairs, 1)
+    ]
+    return scored if reranking.threshold > 0 else [*scored, *unread]
 
 
 def distinct(hits: Iterable[Hit]) -> Iterator[Hit]:

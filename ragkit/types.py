@@ -120,7 +120,8 @@ class Record:
     language: str | None = None
     outcome: Literal["indexed", "skipped", "failed"] = "indexed"
     reason: str = ""
-    """Why it was skipped or failed: the rule, then the detail."""
+    """Why it was skipped or failed: the rule, then the detail. Of an indexed file: what the model
+    did not take of it, "" as a rule."""
     indexed_at: float = 0.0
     """Seconds since the epoch when this was written; set by the caller."""
 
@@ -297,7 +298,7 @@ class Store(Protocol):
     def known(self, keys: Sequence[bytes]) -> dict[bytes, Vector]:
         """Vectors stored under these keys, also of chunks that are gone."""
 
-    def keep(self, vectors: Mapping[bytes, Vector]) -> None:
+    def keep(self, embedded: Mapping[bytes, Vector]) -> None:
         """Make vectors known before any chunk uses them, in one transaction."""
 
     def nearest(self, vector: Vector, limit: int) -> list[tuple[Chunk, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from ragkit.errors import ModelError, QueryError
 from ragkit.fusion import rrf
-from ragkit.retriever import retrieve
+from ragkit.retriever import Reranking, retrieve
 from ragkit.types import Chunk, Entry, Hit, Index, Store
 
 
@@ -29,7 +30,7 @@ class Fixed:
     fingerprint: str = "fixed"
     asked: int = 0
 
-    def prepare(self, entries: Any, known: Any) -> list[Entry]:
+    def prepare(self, entries: Any, known: Any, keep: Any) -> list[Entry]:
         return list(entries)
 
     def search(self, store: Store, query: str, limit: int) -> list[Hit]:
@@ -37,6 +38,19 @@ class Fixed:
         if self.error:
             raise self.error
         return self.hits[:limit]
+
+
+@dataclass
+class Judge:
+    """A reranker whose score of a text is the number at its end, or its error."""
+
+    error: ModelError | None = None
+    name: str = "judge"
+
+    def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        if self.error:
+            raise self.error
+        return [float(text.split()[-1]) for text in texts]
 
 
 def index(*strategies: Fixed) -> Index:
@@ -90,3 +104,40 @@ def test_asking_for_more_than_a_strategy_is_set_to_gets_more() -> None:
 def test_a_query_without_text_is_an_error(query: str) -> None:
     with pytest.raises(QueryError, match="empty"):
         retrieve(query, [index(Fixed("bm25", []))], fuse=rrf, limit=5)
+
+
+JUDGED = Fixed(
+    "bm25", [hit("a", 9, "a 0.2"), hit("b", 8, "b 0.9"), hit("c", 7, "c 0.5"), hit("d", 6, "d 1")]
+)
+
+
+def test_a_reranker_orders_the_candidates_again_before_the_cut() -> None:
+    answer = retrieve("x", [index(JUDGED)], fuse=rrf, limit=2, reranking=Reranking(Judge()))
+    assert paths(answer.hits) == ["d", "b"]
+    assert answer.hits[0].score == answer.hits[0].scores["reranking"] == 1
+    assert answer.hits[0].scores["reranking.rank"] == 1
+    assert [stage for stage, _ in answer.stages] == ["bm25", "fusion", "reranking"]
+
+
+def test_reranked_hits_below_the_threshold_go() -> None:
+    reranking = Reranking(Judge(), threshold=0.5)
+    answer = retrieve("x", [index(JUDGED)], fuse=rrf, limit=9, reranking=reranking)
+    assert paths(answer.hits) == ["d", "b", "c"]
+
+
+def test_what_the_reranker_did_not_read_follows_what_it_read() -> None:
+    answer = retrieve(
+        "x", [index(JUDGED)], fuse=rrf, limit=9, reranking=Reranking(Judge(), top_k=2)
+    )
+    assert paths(answer.hits) == ["b", "a", "c", "d"]
+    assert "reranking" not in answer.hits[2].scores
+    with_threshold = Reranking(Judge(), top_k=2, threshold=0.1)
+    answer = retrieve("x", [index(JUDGED)], fuse=rrf, limit=9, reranking=with_threshold)
+    assert paths(answer.hits) == ["b", "a"]
+
+
+def test_a_reranker_that_fails_leaves_the_fused_order_and_is_named() -> None:
+    judge = Judge(ModelError("the reranker is down"))
+    answer = retrieve("x", [index(JUDGED)], fuse=rrf, limit=2, reranking=Reranking(judge))
+    assert paths(answer.hits) == ["a", "b"]
+    assert [(d.stage, d.reason) for d in answer.degraded] == [("reranking", "the reranker is down")]

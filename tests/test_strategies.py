@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from ragkit import stores
 from ragkit.strategies.bm25 import BM25
 from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings, embedded_text, key_of
-from ragkit.types import Chunk, Entry, Record, Store, Strategy
+from ragkit.types import Chunk, Embedded, Entry, Kind, Record, Store, Strategy
 
 TEXTS = {
     "one.txt": "The cat sat on the mat.",
@@ -31,8 +30,16 @@ class Letters:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
 
+    def stream(self, texts: Sequence[str], kind: Kind) -> Iterator[Embedded]:
+        for start in range(0, len(texts), 2):
+            vectors = self.embed(texts[start : start + 2], kind)
+            positions = tuple(range(start, start + len(vectors)))
+            bad = {i: "not today" for i in positions if "unlucky" in texts[i]}
+            long = {i: "only the first 9 characters" for i in positions if "too long" in texts[i]}
+            yield Embedded(positions, vectors, long, bad)
+
     def embed(
-        self, texts: Sequence[str], kind: Literal["document", "query"]
+        self, texts: Sequence[str], kind: Kind
     ) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         self.asked += [(kind, text) for text in texts]
         counts = [[text.count(letter) for letter in "abcdefgh"] for text in texts]
@@ -54,7 +61,7 @@ def fill(tmp_path: Path) -> Iterator[Callable[[Strategy], Store]]:
         store = stores.open(tmp_path / "x.db", "files", "x", 8)
         opened.append(store)
         for path, text in TEXTS.items():
-            (ready,) = strategy.prepare([entry(path, text)], store.known)
+            (ready,) = strategy.prepare([entry(path, text)], store.known, store.keep)
             store.replace(Record(path, "d", len(text), 1), [ready])
         return store
 
@@ -68,7 +75,7 @@ def paths(strategy: Strategy, store: Store, query: str) -> list[str]:
 
 
 def test_words_of_text_context_and_path_are_indexed() -> None:
-    (ready,) = BM25().prepare([entry("src/feedMe.py", "birds = 3", "Feeder > weigh")], dict)
+    (ready,) = BM25().prepare([entry("src/feedMe.py", "birds = 3", "Feeder > weigh")], dict, print)
     assert {"src", "feed", "me", "py", "bird", "feeder", "weigh"} <= set(str(ready.words).split())
 
 
@@ -105,11 +112,27 @@ def test_equal_texts_are_embedded_once_and_known_ones_never() -> None:
     ready = strategy.prepare(
         [entry("1", "abc"), entry("2", "hh"), entry("3", "hh")],
         lambda keys: {key: known[key] for key in keys if key in known},
+        lambda vectors: None,
     )
     assert embedder.asked == [("document", "hh")]
     assert ready[0].vector is known[key_of("letters-1", "abc")]
     assert ready[1].key == ready[2].key != ready[0].key
     assert [item.chunk.path for item in ready] == ["1", "2", "3"]
+
+
+def test_vectors_are_handed_on_as_they_come_and_trouble_stays_with_its_chunk() -> None:
+    kept: list[list[bytes]] = []
+    texts = ["abc", "unlucky", "too long", "hh", "unlucky"]
+    ready = ChunkedEmbeddings(Letters()).prepare(
+        [entry(str(i), text) for i, text in enumerate(texts)],
+        lambda keys: {},
+        lambda vectors: kept.append(list(vectors)),
+    )
+    keys = [key_of("letters-1", text) for text in texts]
+    assert kept == [[keys[0]], [keys[2], keys[3]]], "a failed text has no vector to keep"
+    assert [item.failed for item in ready] == ["", "not today", "", "", "not today"]
+    assert [item.cut for item in ready] == ["", "", "only the first 9 characters", "", ""]
+    assert [item.vector is None for item in ready] == [False, True, False, False, True]
 
 
 def test_another_model_has_another_key_for_the_same_text() -> None:

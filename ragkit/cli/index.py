@@ -71,6 +71,12 @@ def _line(summary: Summary) -> str:
     )
 
 
+def _duration(seconds: float | None) -> str:
+    return (
+        "time unknown: the model cannot be asked" if seconds is None else f"about {seconds:.1f} s"
+    )
+
+
 def _planned(plan: Plan) -> dict[str, object]:
     from dataclasses import asdict
 
@@ -105,7 +111,7 @@ def _show_plan(plan: Plan) -> None:
     stale = sum(file.stale for file in plan.files)
     click.echo(
         f"\n{plan.index}: {len(plan.files):,} files, {plan.chunks:,} chunks; "
-        f"{stale:,} files to read, about {plan.seconds:.1f} s"
+        f"{stale:,} files to read, {_duration(plan.seconds)}"
     )
     for folder, chunks in plan.crowded():
         share = chunks / plan.chunks

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from ragkit.events import Event, Failed, Indexed, Listener, Scanned, Skipped, Unchanged
+from ragkit.events import (
+    Embedding,
+    Event,
+    Failed,
+    Indexed,
+    Listener,
+    Scanned,
+    Shortened,
+    Skipped,
+    Unchanged,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -26,20 +36,28 @@ def refreshed(
 
     with bar() as listener, Workers() as executor:
         failures: list[Failed] = []
+        shortened: list[Shortened] = []
 
         def listen(event: Event) -> None:
             if isinstance(event, Failed):
                 failures.append(event)
+            if isinstance(event, Shortened):
+                shortened.append(event)
             listener(event)
 
         summaries = kb.index(listen, rebuild=rebuild, executor=executor)
-    for failure in failures[:failures_shown]:
-        mark = click.style("not indexed:", fg="yellow")
-        click.echo(f"{mark} {failure.path}: {failure.reason}", err=True)
-    if more := failures[failures_shown:]:
-        mark = click.style("note:", fg="yellow")
-        click.echo(f"{mark} {len(more)} not indexed; `ragkit status` tells why", err=True)
+    _name("not indexed:", failures, shown=failures_shown)
+    _name("not whole:", shortened, shown=failures_shown)
     return summaries
+
+
+def _name(mark: str, events: Sequence[Failed | Shortened], *, shown: int) -> None:
+    """Each of the first few on a line of stderr, and how many more there are."""
+    for event in events[:shown]:
+        click.echo(f"{click.style(mark, fg='yellow')} {event.path}: {event.reason}", err=True)
+    if (more := len(events) - shown) > 0:
+        note = click.style("note:", fg="yellow")
+        click.echo(f"{note} {more} {mark.rstrip(':')}; `ragkit status` tells why", err=True)
 
 
 @contextmanager
@@ -58,15 +76,17 @@ class _Bar:
     def __init__(self) -> None:
         self.progress: Progress | None = None
         self.task: TaskID | None = None
+        self.embedded = 0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Scanned):
             self.start(event)
-        elif (
-            self.progress is not None
-            and self.task is not None
-            and isinstance(event, Indexed | Unchanged | Failed | Skipped)
-        ):
+        elif self.progress is None or self.task is None:
+            return
+        elif isinstance(event, Embedding):
+            self.embedded += event.texts
+            self.progress.update(self.task, embedded=f"{self.embedded:,} chunks embedded")
+        elif isinstance(event, Indexed | Unchanged | Failed | Skipped):
             self.progress.advance(self.task, event.size)
 
     def start(self, event: Scanned) -> None:
@@ -87,12 +107,13 @@ class _Bar:
             TextColumn("indexing {task.description}"),
             BarColumn(),
             DownloadColumn(),
+            TextColumn("{task.fields[embedded]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
         )
         self.task = self.progress.add_task(
-            f"{event.index} ({event.stale:,} files)", total=event.stale_bytes
+            f"{event.index} ({event.stale:,} files)", total=event.stale_bytes, embedded=""
         )
         self.progress.start()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ragkit.cli.options import place, print_json
-from ragkit.errors import StoreBusy
+from ragkit.errors import ModelError, StoreBusy
 
 if TYPE_CHECKING:
     from ragkit.kb import KnowledgeBase
@@ -71,11 +71,13 @@ def search(
 
 
 def _refresh(kb: KnowledgeBase) -> None:
-    """Bring the index up to the disk; while another process does, answer from what there is."""
+    """Bring the index up to the disk; where that cannot be now, answer from what there is."""
     from ragkit.cli.progress import refreshed
 
     try:
         refreshed(kb, failures_shown=0)
-    except StoreBusy as error:
+    except (StoreBusy, ModelError) as error:
+        if not any(index.store.statistics().chunks for index in kb.indexes):
+            raise
         mark = click.style("note:", fg="yellow")
         click.echo(f"{mark} not refreshed: {error.message}", err=True)

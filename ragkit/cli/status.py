@@ -59,7 +59,7 @@ def _show(status: IndexStatus) -> None:
         ("stale", f"{len(status.stale):,} changed or new, {len(status.gone):,} gone"),
         ("failed", f"{len(status.failed):,}"),
         ("left out", left_out or "nothing"),
-        ("model", ", ".join(status.models) or "none: words only"),
+        ("model", "; ".join((*status.models, *status.absent)) or "none: words only"),
         ("indexed", when + ("" if status.complete else " (incomplete: `ragkit index` goes on)")),
         ("database", f"{status.database} ({counted.size / 1e6:.1f} MB)"),
     )
@@ -69,6 +69,7 @@ def _show(status: IndexStatus) -> None:
     _list("stale", status.stale)
     _list("gone", status.gone)
     _list("failed", [f"{record.path}: {record.reason}" for record in status.failed])
+    _list("not whole", [f"{record.path}: {record.reason}" for record in status.shortened])
 
 
 def _list(what: str, paths: object) -> None:

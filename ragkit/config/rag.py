@@ -25,7 +25,7 @@ from ragkit.config.marks import (
     Problem,
     hidden,
 )
-from ragkit.config.models import Model, inline
+from ragkit.config.models import Model, Provider, inline
 from ragkit.errors import ConfigError
 
 _VECTORS = Only(("chunked-embeddings", "semantic-embeddings"))
@@ -221,6 +221,10 @@ class Source:
         default_factory=dict, compare=False, repr=False
     )
     """What its references to the file's `models:` mean; see `model`."""
+    providers: Annotated[Mapping[str, Provider], GIVEN] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    """The file's own `providers:`, by name."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strategies", tuple(_named(self.strategies)))

@@ -109,7 +109,10 @@ def gather(file: File) -> tuple[tuple[Source, ...], dict[str, tuple[str, ...]]]:
 
     An inline one is named by its toolset, or `rag`; a name that is taken gets `-2`, `-3`, …
     """
-    sources = {name: replace(source, models=file.models) for name, source in file.rag.items()}
+    sources = {
+        name: replace(source, models=file.models, providers=file.providers)
+        for name, source in file.rag.items()
+    }
     place = partial(_place, file=file, sources=sources)
     shared = {name: place(toolset) for name, toolset in file.toolsets.items()}
     used = {}
@@ -135,5 +138,7 @@ def _place(toolset: Toolset, *, file: File, sources: dict[str, Source]) -> str |
     tool = toolset.rag_config.tool
     if name != wanted and tool.name is None:  # the agent still knows it by the name it wrote
         tool = replace(tool, name=wanted)
-    sources[name] = replace(toolset.rag_config, name=name, tool=tool, models=file.models)
+    sources[name] = replace(
+        toolset.rag_config, name=name, tool=tool, models=file.models, providers=file.providers
+    )
     return name

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ragkit.config.rag import Source
 from ragkit.errors import QueryError, StoreMismatch
 from ragkit.events import Degraded, Listener, ignore
-from ragkit.kb.parts import Blueprint, blueprints, fusing
+from ragkit.kb.parts import Blueprint, blueprints, fusing, reranking
 from ragkit.kb.places import locate
 from ragkit.retriever import Answer, retrieve
 from ragkit.types import Hit, Index
@@ -45,6 +45,7 @@ class KnowledgeBase:
         self.source = source
         self.blueprints: Sequence[Blueprint] = blueprints(source)
         self._fuse = fusing(source)
+        self._reranking = reranking(source)
         with ExitStack() as opened:
             self.indexes: list[Index] = []
             for blueprint in self.blueprints:
@@ -109,6 +110,7 @@ class KnowledgeBase:
             fuse=self._fuse,
             limit=limit or self.source.results.limit or 15,
             deduplicate=self.source.results.deduplicate,
+            reranking=self._reranking,
         )
         return replace(answer, degraded=(*notes, *answer.degraded))
 

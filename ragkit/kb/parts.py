@@ -5,16 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from ragkit import chunkers, files, fusion, readers, stores
 from ragkit.config.rag import Chunking, Source, StrategySettings
-from ragkit.errors import ConfigError, NotBuilt, ReadError
+from ragkit.errors import ConfigError, ModelError, NotBuilt, ReadError
+from ragkit.kb.models import (
+    Absent,
+    can_embed,
+    can_rerank,
+    embedder_of,
+    reranker_of,
+    resolved,
+    waits,
+)
 from ragkit.kb.places import database_of
-from ragkit.retriever import Fusion
+from ragkit.retriever import Fusion, Reranking
 from ragkit.strategies.bm25 import BM25
 from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings
 from ragkit.types import Document, Embedder, File, Index, Skip, Strategy
@@ -34,11 +43,12 @@ class Blueprint:
     docs: tuple[str, ...]
     respect_vcs: bool
     chunking: Chunking
+    threads: int = 0
 
     @property
-    def fingerprint(self) -> str:
-        """Changes with anything that would make other rows of the same files."""
-        chunking = resolved(self.chunking)
+    def settings_mark(self) -> str:
+        """Changes with anything configured that would make other rows of the same files."""
+        chunking = filled_in(self.chunking)
         parts = {
             "files": files.VERSION,
             "readers": readers.VERSION,
@@ -51,13 +61,22 @@ class Blueprint:
                 chunking.respect_word_boundaries,
                 chunking.code_aware,
             ],
-            "strategies": [strategy.fingerprint for strategy in self.strategies],
+            "strategies": [
+                s.embedder.name if isinstance(s, ChunkedEmbeddings) else s.fingerprint
+                for s in self.strategies
+            ],
         }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        return _hash(parts)
+
+    @property
+    def fingerprint(self) -> str:
+        """The settings' mark, and that of the models as they are now. Raises ModelError."""
+        models = [embedder.fingerprint for embedder in self._embedders]
+        return f"{self.settings_mark}-{_hash(models)}"
 
     @property
     def dimensions(self) -> int | None:
-        """Length of its vectors; None where no strategy makes any."""
+        """Length of its vectors; None where no strategy makes any. Raises ModelError."""
         return self._embedders[0].dimensions if self._embedders else None
 
     @property
@@ -70,15 +89,26 @@ class Blueprint:
         return [s.embedder for s in self.strategies if isinstance(s, ChunkedEmbeddings)]
 
     def opened(self, source: Source, *, read_only: bool = False) -> Index:
-        """The index, with its store open. Raises StoreError."""
-        chunking = resolved(self.chunking)
-        store = stores.open(
-            self.database, self.name, self.fingerprint, self.dimensions, read_only=read_only
-        )
+        """The index, with its store open; where a model is away, as it was last complete.
+
+        Raises ModelError where a model is away and there is no such index; StoreError.
+        """
+        strategies = self.strategies
+        try:
+            fingerprint, dimensions = self.fingerprint, self.dimensions
+        except ModelError as error:
+            last = self._last()
+            if last is None:
+                raise
+            fingerprint, dimensions = last
+            strategies = tuple(_without_model(s, error) for s in strategies)
+        chunking = filled_in(self.chunking)
         return Index(
             name=self.name,
-            store=store,
-            strategies=self.strategies,
+            store=stores.open(
+                self.database, self.name, fingerprint, dimensions, read_only=read_only
+            ),
+            strategies=strategies,
             find=partial(
                 files.find,
                 Path(source.root),
@@ -93,7 +123,26 @@ class Blueprint:
                 respect_word_boundaries=chunking.respect_word_boundaries,
                 code_aware=chunking.code_aware,
             ),
+            threads=self.threads,
         )
+
+    def _last(self) -> tuple[str, int | None] | None:
+        """Fingerprint and dimensions of the complete index of these settings, if there is one."""
+        for index in stores.indexes(self.database):
+            settings, _, _ = index.fingerprint.partition("-")
+            if index.complete and (index.name, settings) == (self.name, self.settings_mark):
+                return index.fingerprint, index.dimensions
+        return None
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _without_model(strategy: Strategy, error: ModelError) -> Strategy:
+    if isinstance(strategy, ChunkedEmbeddings):
+        return replace(strategy, embedder=Absent(strategy.embedder.name, error))
+    return strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +155,7 @@ class ResolvedChunking:
     code_aware: bool
 
 
-def resolved(chunking: Chunking) -> ResolvedChunking:
+def filled_in(chunking: Chunking) -> ResolvedChunking:
     """Fill in what the configuration leaves open."""
     return ResolvedChunking(
         size=CHUNK_SIZE if chunking.size is None else chunking.size,
@@ -139,7 +188,7 @@ def blueprints(source: Source) -> list[Blueprint]:
     groups: dict[tuple[object, ...], list[StrategySettings]] = {}
     for settings in source.strategies:
         places = (database_of(source, settings), _docs(source, settings))
-        key = (*places, _respects_vcs(source, settings), resolved(settings.chunking))
+        key = (*places, _respects_vcs(source, settings), filled_in(settings.chunking))
         # one vector a chunk: a second embedding strategy needs an index of its own
         crowded = any(s.type != "bm25" for s in groups.get(key, ())) and settings.type != "bm25"
         groups.setdefault((*key, settings.name) if crowded else key, []).append(settings)
@@ -151,6 +200,7 @@ def blueprints(source: Source) -> list[Blueprint]:
             docs=_docs(source, group[0]),
             respect_vcs=_respects_vcs(source, group[0]),
             chunking=group[0].chunking,
+            threads=max((s.max_indexing_concurrency for s in group if waits(source, s)), default=0),
         )
         for group in groups.values()
     ]
@@ -171,6 +221,15 @@ def fusing(source: Source) -> Fusion:
             return partial(fusion.rrf, k=settings.k)
 
 
+def reranking(source: Source) -> Reranking | None:
+    """The reranking that the results of a knowledge base ask for. Raises ModelError."""
+    settings = source.results.reranking
+    reranker = reranker_of(source)
+    if settings is None or reranker is None:
+        return None
+    return Reranking(reranker, top_k=settings.top_k, threshold=settings.threshold)
+
+
 def refuse_what_is_not_built(source: Source) -> None:
     """Raise NotBuilt for the first setting that this version would otherwise have to ignore."""
     for where, what in not_built(source):
@@ -186,24 +245,20 @@ def not_built(source: Source) -> Iterator[tuple[str, str]]:
         where = _where(source, settings)
         if settings.type == "semantic-embeddings":
             yield where, "semantic-embeddings are not built yet"
-        if settings.type == "chunked-embeddings" and not _is_built(source, settings):
-            model = settings.embedding_model
-            yield where, f"embedding_model: {model} is not built yet (embedded/static is)"
+        if settings.type == "chunked-embeddings":
+            model = resolved(source, settings.embedding_model or "auto")
+            if not can_embed(model):
+                yield where, f"embedding_model: models of {model.provider} are not built yet"
     results = source.results
+    if results.reranking and not can_rerank(resolved(source, results.reranking.model)):
+        yield _where(source), "results.reranking by a chat model is not built yet"
     for key, asked in (
-        ("reranking", results.reranking is not None),
         ("return_full_content", results.return_full_content),
         ("prefetch", results.prefetch is not None and results.prefetch.enabled),
         ("topology_prior", results.topology_prior is not None and results.topology_prior.enabled),
     ):
         if asked:
             yield _where(source), f"results.{key} is not built yet"
-
-
-def _is_built(source: Source, settings: StrategySettings) -> bool:
-    """Whether the embedding model is one that this version can load; `auto` takes what there is."""
-    model = source.model(settings.embedding_model or "auto")
-    return model.provider == "auto" or (model.provider, model.model) == ("embedded", "static")
 
 
 def _strategy(source: Source, settings: StrategySettings) -> Strategy:
@@ -215,9 +270,9 @@ def _strategy(source: Source, settings: StrategySettings) -> Strategy:
             b=settings.b,
             threshold=settings.threshold or 0.0,
         )
-    embedder = _embedder()
+    embedder = embedder_of(source, settings)
     wanted = settings.vector_dimensions
-    if wanted is not None and wanted != embedder.dimensions:
+    if wanted is not None and not waits(source, settings) and wanted != embedder.dimensions:
         raise ConfigError(
             f"{_where(source, settings)}: vector_dimensions: {wanted}, but the vectors of "
             f"{embedder.name} have {embedder.dimensions}",
@@ -229,12 +284,6 @@ def _strategy(source: Source, settings: StrategySettings) -> Strategy:
         limit=settings.limit,
         threshold=-1.0 if settings.threshold is None else settings.threshold,
     )
-
-
-def _embedder() -> Embedder:
-    from ragkit.models.embedded import StaticEmbedder
-
-    return StaticEmbedder()
 
 
 def _docs(source: Source, settings: StrategySettings) -> tuple[str, ...]:

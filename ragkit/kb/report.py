@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ragkit import stores
-from ragkit.errors import ReadError
+from ragkit.errors import ModelError, ReadError
 from ragkit.indexer import scan, sync
+from ragkit.kb.models import absent
 from ragkit.types import File, Index, Record, Skip, Statistics
 
 CROWDED = 0.3
@@ -20,6 +21,10 @@ SAMPLE = 40
 """Files that are really indexed, into a database that is thrown away, to tell how long all take."""
 
 
+FEW = 64
+"""Chunks of that sample where a model server embeds them."""
+
+
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
     """One index, counted in its store and compared with the disk."""
@@ -27,12 +32,16 @@ class IndexStatus:
     name: str
     database: str
     models: tuple[str, ...]
+    absent: tuple[str, ...]
+    """Why models cannot be asked at the moment, a sentence each."""
     statistics: Statistics
     files: int
     """Files on the disk that belong in the index."""
     stale: tuple[str, ...]
     gone: tuple[str, ...]
     failed: tuple[Record, ...]
+    shortened: tuple[Record, ...]
+    """Indexed files of which the model did not take all."""
     skipped: tuple[Record, ...]
     """Files that were read and left out for their content."""
     skips: tuple[Skip, ...]
@@ -65,8 +74,9 @@ class Plan:
     failed: tuple[tuple[str, str], ...]
     """(path, reason)."""
     gone: tuple[str, ...]
-    seconds: float
-    """Expected time, measured on a sample of these files on this machine."""
+    seconds: float | None
+    """Expected time, measured on a sample of these files on this machine; None where the model
+    cannot be asked."""
 
     @property
     def chunks(self) -> int:
@@ -101,11 +111,13 @@ def status_of(
         name=index.name,
         database=str(database),
         models=tuple(models),
+        absent=tuple(error.message for error in absent(index.strategies)),
         statistics=index.store.statistics(),
         files=len(found.files),
         stale=tuple(file.path for file in found.stale),
         gone=found.gone,
         failed=tuple(record for record in records if record.outcome == "failed"),
+        shortened=tuple(r for r in records if r.outcome == "indexed" and r.reason),
         skipped=tuple(record for record in records if record.outcome == "skipped"),
         skips=found.skips,
         complete=complete,
@@ -131,11 +143,21 @@ def plan_of(index: Index, dimensions: int | None) -> Plan:
         planned.append(PlannedFile(file.path, file.size, chunks, file.path in stale))
     work = [planned_file for planned_file in planned if planned_file.stale and planned_file.chunks]
     sample = work[:: max(1, len(work) // SAMPLE)][:SAMPLE]
-    seconds = 0.0
+    if index.threads:  # a slow model: a few texts tell enough
+        sample = [file for n, file in enumerate(sample) if n == 0 or _sum(sample[: n + 1]) <= FEW]
+    seconds: float | None = 0.0
     if sample:
-        taken = _seconds(index, [stale[file.path] for file in sample], dimensions)
-        seconds = taken * sum(file.chunks for file in work) / sum(file.chunks for file in sample)
+        try:
+            taken = _seconds(index, [stale[file.path] for file in sample], dimensions)
+        except ModelError:
+            seconds = None
+        else:
+            seconds = taken * _sum(work) / _sum(sample)
     return Plan(index.name, tuple(planned), tuple(skips), tuple(failed), found.gone, seconds)
+
+
+def _sum(files: Sequence[PlannedFile]) -> int:
+    return sum(file.chunks for file in files)
 
 
 def _seconds(index: Index, files: Sequence[File], dimensions: int | None) -> float:

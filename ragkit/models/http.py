@@ -188,6 +188,7 @@ class Client:
         endpoint = self.endpoint
         transport = None
         if endpoint.socket:
+            _dial(endpoint)
             transport = httpx2.HTTPTransport(uds=endpoint.socket)
         return httpx2.Client(
             transport=transport,
@@ -225,6 +226,20 @@ class Client:
                 "timeout": httpx2.Timeout(timeout, connect=self._connect, pool=None).as_dict()
             },
         )
+
+
+def _dial(endpoint: Endpoint) -> None:
+    """Raises Unanswered where nobody listens at the socket; the library would leak its own."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as dialled:
+        try:
+            dialled.settimeout(2)
+            dialled.connect(str(endpoint.socket))
+        except OSError as error:
+            denied = isinstance(error, PermissionError)
+            words = "permission denied" if denied else _WORDS["refused"]
+            raise Unanswered(f"{endpoint}: {words}", "refused") from error
 
 
 def _trusted(endpoint: Endpoint) -> bool | ssl.SSLContext:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ragkit.stores.schema import StoredIndex
     from ragkit.stores.sqlite import SqliteStore
 
-__all__ = ["open"]
+__all__ = ["indexes", "open"]
 
 
 def open(
@@ -34,3 +35,18 @@ def open(
     return SqliteStore(
         path, name, fingerprint, dimensions, read_only=read_only, create=create, wait=wait
     )
+
+
+def indexes(path: Path) -> list[StoredIndex]:
+    """What the database at `path` holds, in the order in which it was made; [] for no file.
+
+    Raises StoreError.
+    """
+    from ragkit.stores.sqlite import SqliteStore
+
+    # the name of no index: a store lists all of its file's
+    store = SqliteStore(path, "", "", None, read_only=True)
+    try:
+        return store.indexes()
+    finally:
+        store.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -168,6 +168,15 @@ class SqliteStore:
                     for entry in entries
                 ]
                 rows.add_chunks(writer, index, document, stored, free)
+
+    def keep(self, embedded: Mapping[bytes, Vector]) -> None:
+        """Make vectors known before any chunk uses them, in one transaction."""
+        with self._writing() as (writer, _):
+            checked = {
+                key: vectors.checked(vector, self.dimensions, "an embedded text")
+                for key, vector in embedded.items()
+            }
+            vectors.keep(writer, checked, time.time())
 
     def note(self, record: Record) -> None:
         """Remember a file's new stamp or failure; its chunks stay as they are."""

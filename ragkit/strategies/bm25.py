@@ -11,7 +11,7 @@ from ragkit import lexical
 from ragkit.types import Entry, Hit, Store
 
 if TYPE_CHECKING:
-    from ragkit.types import Known
+    from ragkit.types import Keep, Known
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class BM25:
         """k1 and b count at query time only; they are no part of it."""
         return f"words-{lexical.VERSION}"
 
-    def prepare(self, entries: Sequence[Entry], known: Known) -> list[Entry]:
+    def prepare(self, entries: Sequence[Entry], known: Known, keep: Keep) -> list[Entry]:
         """The entries with their words: path, context and text, in this order."""
         return [replace(entry, words=indexed_words(entry)) for entry in entries]
 

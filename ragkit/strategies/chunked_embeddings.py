@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ragkit.types import Chunk, Embedder, Entry, Hit, Store
 
 if TYPE_CHECKING:
-    from ragkit.types import Known
+    from ragkit.types import Keep, Known, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,25 @@ class ChunkedEmbeddings:
     def fingerprint(self) -> str:
         return self.embedder.fingerprint
 
-    def prepare(self, entries: Sequence[Entry], known: Known) -> list[Entry]:
+    def prepare(self, entries: Sequence[Entry], known: Known, keep: Keep) -> list[Entry]:
         """The entries with key and vector; only texts that no key is known for are embedded."""
         texts = [embedded_text(entry.chunk) for entry in entries]
         keys = [key_of(self.embedder.fingerprint, text) for text in texts]
         vectors = dict(known(list(dict.fromkeys(keys))))
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
+        cut: dict[bytes, str] = {}
+        failed: dict[bytes, str] = {}
         if new:
-            vectors |= zip(new, self.embedder.embed(list(new.values()), "document"), strict=True)
+            order = list(new)
+            for done in self.embedder.stream(list(new.values()), "document"):
+                cut |= {order[position]: words for position, words in done.cut.items()}
+                failed |= {order[position]: words for position, words in done.failed.items()}
+                rows = zip(done.positions, done.vectors, strict=True)
+                fresh = {order[i]: row for i, row in rows if i not in done.failed}
+                keep(fresh)
+                vectors |= fresh
         return [
-            replace(entry, key=key, vector=vectors[key])
+            _embedded(entry, key, vectors, cut, failed)
             for entry, key in zip(entries, keys, strict=True)
         ]
 
@@ -51,6 +60,18 @@ class ChunkedEmbeddings:
             for chunk, score in store.nearest(vector, limit)
             if score >= self.threshold
         ]
+
+
+def _embedded(
+    entry: Entry,
+    key: bytes,
+    vectors: Mapping[bytes, Vector],
+    cut: Mapping[bytes, str],
+    failed: Mapping[bytes, str],
+) -> Entry:
+    if key in failed:
+        return replace(entry, failed=failed[key])
+    return replace(entry, key=key, vector=vectors[key], cut=cut.get(key, ""))
 
 
 def embedded_text(chunk: Chunk) -> str:

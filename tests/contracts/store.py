@@ -302,6 +302,24 @@ class StoreContract:
         with pytest.raises(StoreMismatch, match="replaced"):
             old.records()
 
+    def test_vectors_are_known_before_any_chunk_uses_them(self, opened: Opened) -> None:
+        vector = unit(1, 2)
+        store = opened()
+        store.keep({b"early": vector})
+        store.close()
+        store = opened()
+        assert np.array_equal(store.known([b"early", b"late"])[b"early"], vector)
+        assert store.statistics().vectors == 0
+        assert store.nearest(vector, 5) == []
+        assert not store.is_complete
+
+    def test_no_wrong_vector_is_kept(self, store: Any) -> None:
+        with pytest.raises(StoreError):
+            store.keep({b"good": unit(1), b"bad": np.full(D, np.nan, np.float32)})
+        with pytest.raises(StoreMismatch):
+            store.keep({b"short": unit(1)[:4]})
+        assert store.known([b"good", b"bad", b"short"]) == {}
+
     def test_clear_forgets_files_and_keeps_embeddings(self, store: Any) -> None:
         known = entry("a", 0, "x", unit(1, 2))
         store.replace(record("a"), [known])

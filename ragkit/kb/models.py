@@ -1,0 +1,152 @@
+"""From the models that a configuration names to the machines that speak to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ragkit.config.models import Model
+from ragkit.config.rag import Source, StrategySettings
+from ragkit.errors import ModelError
+from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings
+from ragkit.types import Embedded, Embedder, Kind, Reranker, Strategy
+
+if TYPE_CHECKING:
+    from ragkit.types import Vectors
+
+CHAT_ONLY: Final = ("anthropic", "google", "amazon-bedrock", "azure", "github-copilot", "minimax")
+"""Providers without an OpenAI-compatible endpoint for embeddings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """An embedder whose model cannot be asked at the moment: the words of the index still answer.
+
+    It stays absent for as long as its knowledge base is open. When its server comes back it might
+    have other weights, and vectors of two models must never meet.
+    """
+
+    name: str
+    error: ModelError
+
+    @property
+    def fingerprint(self) -> str:
+        raise self._again()
+
+    @property
+    def dimensions(self) -> int:
+        raise self._again()
+
+    def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
+        raise self._again()
+
+    def stream(self, texts: Sequence[str], kind: Kind) -> Iterator[Embedded]:
+        raise self._again()
+
+    def _again(self) -> ModelError:
+        """The same error anew: an exception that is raised twice drags its old traceback along."""
+        error = self.error
+        again = type(error).__new__(type(error))
+        again.__dict__.update(error.__dict__)
+        again.args = error.args
+        return again
+
+
+def absent(strategies: Sequence[Strategy]) -> list[ModelError]:
+    """Why models of these strategies cannot be asked."""
+    embedders = [s.embedder for s in strategies if isinstance(s, ChunkedEmbeddings)]
+    return [embedder.error for embedder in embedders if isinstance(embedder, Absent)]
+
+
+def resolved(source: Source, reference: str) -> Model:
+    """The model that a reference means, its own provider's place and key filled in."""
+    model = source.model(reference)
+    provider = source.providers.get(model.provider)
+    if provider is None:
+        return model
+    from dataclasses import replace
+
+    return replace(
+        model,
+        provider=provider.provider or "openai",
+        base_url=model.base_url or provider.base_url,
+        token_key=model.token_key or provider.token_key,
+    )
+
+
+def can_embed(model: Model) -> bool:
+    """Whether this version speaks to the provider's embedding models."""
+    return model.provider not in CHAT_ONLY
+
+
+def can_rerank(model: Model) -> bool:
+    """Whether this version can rerank with it: by an endpoint for that, not by a conversation."""
+    return model.provider == "dmr" or (
+        model.base_url is not None and model.provider not in CHAT_ONLY
+    )
+
+
+def embedder_of(source: Source, settings: StrategySettings) -> Embedder:
+    """The embedder of a strategy; nothing is asked of its server yet. Raises ModelError."""
+    model = resolved(source, settings.embedding_model or "auto")
+    if model.provider in ("auto", "embedded"):
+        return embedded(model.model)
+    if model.provider == "dmr":
+        from ragkit.models import dmr
+
+        return dmr.embedder(
+            model.model,
+            base_url=model.base_url,
+            options=model.provider_opts,
+            dimensions=settings.vector_dimensions,
+            batch=settings.embedding_batch_size,
+            concurrency=settings.max_embedding_concurrency,
+        )
+    from ragkit.models import openai
+
+    return openai.embedder(
+        model.model,
+        provider=model.provider,
+        base_url=model.base_url,
+        token_key=model.token_key,
+        dimensions=settings.vector_dimensions,
+        batch=settings.embedding_batch_size,
+        concurrency=settings.max_embedding_concurrency,
+    )
+
+
+def embedded(name: str) -> Embedder:
+    """A model that runs in this process; `auto` takes the one that needs nothing. ModelError."""
+    if name == "minilm":
+        from ragkit.models.embedded import MiniLMEmbedder
+
+        return MiniLMEmbedder()
+    from ragkit.models.embedded import StaticEmbedder
+
+    return StaticEmbedder()
+
+
+def reranker_of(source: Source) -> Reranker | None:
+    """The reranker of a knowledge base, None without one; nothing is asked of its server yet."""
+    settings = source.results.reranking
+    if settings is None:
+        return None
+    model = resolved(source, settings.model)
+    if model.provider == "dmr":
+        from ragkit.models import dmr
+
+        return dmr.reranker(model.model, base_url=model.base_url, options=model.provider_opts)
+    from ragkit.models import openai
+
+    return openai.reranker(
+        model.model, provider=model.provider, base_url=model.base_url, token_key=model.token_key
+    )
+
+
+def waits(source: Source, settings: StrategySettings) -> bool:
+    """Whether its vectors come from somewhere else, or so slowly that the walk waits for them."""
+    if settings.type == "bm25":
+        return False
+    model = resolved(source, settings.embedding_model or "auto")
+    return (model.provider, model.model) not in (("auto", "auto"), ("embedded", "static"))
