@@ -205,13 +205,13 @@ def test_what_is_not_built_yet_is_an_error_with_its_line(ragkit: Ragkit, project
     config = project / "agent.yaml"
     config.write_text(
         "rag:\n  code:\n    docs: [src]\n    strategies:\n"
-        "      - type: chunked-embeddings\n        embedding_model: dmr/ai/embeddinggemma\n"
+        "      - type: chunked-embeddings\n        embedding_model: anthropic/voyage\n"
     )
     for arguments in (("check", config), ("search", "x", "--config", config)):
         done = ragkit(*arguments)
         assert done.code == 2
         assert "agent.yaml:5" in done.err
-        assert "dmr/ai/embeddinggemma is not built yet" in done.err
+        assert "models of anthropic are not built yet" in done.err
 
 
 def test_a_configured_database_lies_where_the_file_says(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ragkit import KnowledgeBase
-from ragkit.config.rag import Chunking, Fusion, Results, Source, StrategySettings
+from ragkit.config.rag import Chunking, Fusion, Reranking, Results, Source, StrategySettings
 from ragkit.errors import ConfigError, IndexingTimeout, NotBuilt, QueryError, StoreMismatch
 from ragkit.kb.places import default_source, locate
 
@@ -171,10 +171,11 @@ def test_dimensions_are_verified_where_they_are_given(source: Callable[..., Sour
 @pytest.mark.parametrize(
     ("strategy", "results", "words"),
     [
-        (replace(STATIC, embedding_model="dmr/ai/embeddinggemma"), Results(), "embeddinggemma"),
+        (replace(STATIC, embedding_model="anthropic/x"), Results(), "models of anthropic"),
+        (BM25, Results(reranking=Reranking(model="anthropic/x")), "reranking by a chat model"),
         (BM25, Results(return_full_content=True), "return_full_content"),
     ],
-    ids=["model", "full content"],
+    ids=["model", "reranking", "full content"],
 )
 def test_what_is_not_built_is_refused_before_anything_is_opened(
     source: Callable[..., Source],

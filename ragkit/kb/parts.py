@@ -272,7 +272,9 @@ def _strategy(source: Source, settings: StrategySettings) -> Strategy:
         )
     embedder = embedder_of(source, settings)
     wanted = settings.vector_dimensions
-    if wanted is not None and not waits(source, settings) and wanted != embedder.dimensions:
+    here = resolved(source, settings.embedding_model or "auto").provider in ("auto", "embedded")
+    # servers' models are asked when the index is opened; some can give shorter vectors
+    if wanted is not None and here and wanted != embedder.dimensions:
         raise ConfigError(
             f"{_where(source, settings)}: vector_dimensions: {wanted}, but the vectors of "
             f"{embedder.name} have {embedder.dimensions}",
