@@ -17,10 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.errors import ModelError
-from ragkit.models import embedded, wordpiece
-from ragkit.models.embedded import StaticEmbedder
+from ragkit.models.embedded import StaticEmbedder, static, wordpiece
 
-SHIPPED = Path(embedded.__file__).with_name("static.table")
+SHIPPED = Path(static.__file__).with_name("static.table")
 
 FUNCTIONS = {
     "how are ignore rules applied?": (
@@ -53,13 +52,13 @@ def embedder():
 
 
 def write_table(path, *, whole=("index", "search"), continuing=("ing",), header=None):
-    """A table of three tokens in three dimensions, written as `embedded.Header` says."""
+    """A table of three tokens in three dimensions, written as `static.Header` says."""
     rows = np.array([[100, 0, 0], [0, 50, 0], [0, 0, -20]], np.int8)
     documents = np.array([0.01, 0.02, 0.05], "<f4")
     queries = np.array([0.01, 0.04, 0.05], "<f4")
     pieces = "\n".join([*whole, *continuing]).encode()
     body = rows.tobytes() + documents.tobytes() + queries.tobytes() + pieces
-    about = embedded.Header(
+    about = static.Header(
         tokeniser=wordpiece.VERSION,
         sha256=hashlib.sha256(body).hexdigest(),
         dimensions=3,
@@ -69,7 +68,7 @@ def write_table(path, *, whole=("index", "search"), continuing=("ing",), header=
         vocabulary_bytes=len(pieces),
     )
     line = json.dumps(dataclasses.asdict(about) | (header or {})).encode() + b"\n"
-    path.write_bytes(embedded.MAGIC + line + body)
+    path.write_bytes(static.MAGIC + line + body)
     return path
 
 
@@ -115,6 +114,17 @@ def test_a_vector_does_not_depend_on_the_other_texts(embedder):
     alone = np.concatenate([embedder.embed([text], "document") for text in texts])
     np.testing.assert_array_equal(together, backwards)
     np.testing.assert_array_equal(together, alone)
+
+
+def test_a_stream_gives_each_text_once_with_the_vector_that_embed_gives(embedder, monkeypatch):
+    monkeypatch.setattr(static, "_BLOCK", 4)
+    texts = [*FUNCTIONS, *FUNCTIONS.values()]
+    blocks = list(embedder.stream(texts, "query"))
+    assert [block.positions for block in blocks] == [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9)]
+    assert not any(block.cut or block.failed for block in blocks)
+    together = np.concatenate([block.vectors for block in blocks])
+    np.testing.assert_array_equal(together, embedder.embed(texts, "query"))
+    assert list(embedder.stream([], "query")) == []
 
 
 def test_threads_get_the_vectors_that_one_thread_gets(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.models.wordpiece import WordPiece, runs, words
+from ragkit.models.embedded.wordpiece import WordPiece, runs, words
 
 
 def all_words(text: str) -> list[str]:
@@ -94,7 +94,7 @@ def test_counts_tell_each_run_once(tokeniser):
 def test_forgetting_what_was_seen_changes_nothing(tokeniser, monkeypatch):
     text = "index indexing unknown a 5 zzz indexer"
     before = tokeniser.counts(text)
-    monkeypatch.setattr("ragkit.models.wordpiece._CACHED_RUNS", 2)
+    monkeypatch.setattr("ragkit.models.embedded.wordpiece._CACHED_RUNS", 2)
     assert tokeniser.counts("a b c d e f g") == tokeniser.counts("a b c d e f g")
     assert tokeniser.counts(text) == before
     assert len(tokeniser._seen) <= 4

@@ -1,4 +1,4 @@
-"""Compare `ragkit.models.wordpiece` with the reference WordPiece of the `tokenizers` package.
+"""Compare `wordpiece` of the package with the reference WordPiece of the `tokenizers` package.
 
 What is compared is the covering of words by pieces, over the same words and the table's own
 vocabulary; which words a text has is ragkit's own rule. Exits with 1 where an id differs.
@@ -19,7 +19,7 @@ from tokenizers.models import WordPiece as Reference
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from ragkit.models.embedded import StaticEmbedder
-from ragkit.models.wordpiece import WordPiece, runs, words
+from ragkit.models.embedded.wordpiece import WordPiece, runs, words
 
 
 def vocabulary(table: Path) -> tuple[list[str], list[str]]:

@@ -24,7 +24,7 @@ from pairs import Pairs, load
 from places import WORK
 from table import write
 
-from ragkit.models.wordpiece import WordPiece
+from ragkit.models.embedded.wordpiece import WordPiece
 
 CROP = 1200  # characters, about a chunk
 SHARES = {"section": 1.0, "sentence": 1.0, "comment": 1 / 6}

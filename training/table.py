@@ -1,4 +1,4 @@
-"""Write and read the table that `ragkit.models.embedded` ships, and measure how it does."""
+"""Write and read the table that `ragkit.models.embedded.static` reads, and measure how it does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ragkit.models import embedded, wordpiece
+from ragkit.models.embedded import static, wordpiece
 
 
 def write(
@@ -22,7 +22,7 @@ def write(
     query_weights: NDArray[np.float32],
     *,
     damping: float,
-) -> embedded.Header:
+) -> static.Header:
     """Round `rows` (n, d) to int8 with one scale each, and write the table.
 
     A row's vector in a query is that of a document times its `query_weights` (n,).
@@ -38,7 +38,7 @@ def write(
             vocabulary,
         ]
     )
-    header = embedded.Header(
+    header = static.Header(
         tokeniser=wordpiece.VERSION,
         sha256=hashlib.sha256(body).hexdigest(),
         dimensions=rows.shape[1],
@@ -49,6 +49,6 @@ def write(
     )
     line = json.dumps(dataclasses.asdict(header)).encode()
     # so that the sections begin at a multiple of 64 bytes, as numpy likes its arrays
-    padding = -(len(embedded.MAGIC) + len(line) + 1) % 64
-    path.write_bytes(embedded.MAGIC + line + b" " * padding + b"\n" + body)
+    padding = -(len(static.MAGIC) + len(line) + 1) % 64
+    path.write_bytes(static.MAGIC + line + b" " * padding + b"\n" + body)
     return header

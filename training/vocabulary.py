@@ -21,7 +21,7 @@ from places import MODEL, WORK
 from table import write
 from teacher import HIDDEN, Teacher
 
-from ragkit.models.wordpiece import WordPiece, runs, words
+from ragkit.models.embedded.wordpiece import WordPiece, runs, words
 
 DIMENSIONS = 256
 LARGEST_BYTES = 9_950_000

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from ragkit.errors import ModelError
-from ragkit.models import wordpiece
+from ragkit.models.embedded import wordpiece
+from ragkit.types import Embedded, Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,9 @@ MAGIC = b"ragkit static table 1\n"
 """First line of the file; a line of JSON follows (see `Header`), then the sections."""
 
 _TABLE = Path(__file__).with_name("static.table")
+_BLOCK: Final = 256
+"""Texts of one block of a stream: some 20 ms of work."""
+
 _REMEDY = "install ragkit again: pip install --force-reinstall --no-deps ragkit"
 
 
@@ -93,7 +97,7 @@ class StaticEmbedder:
     def dimensions(self) -> int:
         return self.header.dimensions
 
-    def embed(self, texts: Sequence[str], kind: Literal["document", "query"]) -> Vectors:
+    def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
         """(n, dimensions) float32 of unit rows, in order; zeros for a text without a known word.
 
         A text's vector does not depend on the other texts. Raises ModelError.
@@ -106,6 +110,13 @@ class StaticEmbedder:
         for vector, text in zip(vectors, texts, strict=True):
             opened.add(text, scales, vector)
         return vectors
+
+    def stream(self, texts: Sequence[str], kind: Kind) -> Iterator[Embedded]:
+        """Blocks of the texts, in order; none is ever cut or fails. Raises ModelError."""
+        for start in range(0, len(texts), _BLOCK):
+            block = texts[start : start + _BLOCK]
+            positions = tuple(range(start, start + len(block)))
+            yield Embedded(positions, self.embed(block, kind))
 
     @cached_property
     def _opened(self) -> _Opened:
