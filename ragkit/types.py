@@ -195,6 +195,9 @@ class Embedder(Protocol):
         Raises ModelError when nothing more can be done; what was yielded stays valid.
         """
 
+    def close(self) -> None:
+        """Let connections and threads go, if it has any; a second call does nothing."""
+
 
 class Reranker(Protocol):
     """Reads query and text together and says how well the text answers."""

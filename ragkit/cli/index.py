@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ragkit.cli.options import place, print_json
+from ragkit.cli.ready import models_ready, pull_option
 
 if TYPE_CHECKING:
     from ragkit.indexer import Summary
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 @place
 @click.option("--dry-run", is_flag=True, help="Say what would be indexed; write nothing.")
 @click.option("--rebuild", is_flag=True, help="Read and chunk every file again.")
+@pull_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; see docs/cli.md.")
 def index(
     path: str | None,
@@ -24,6 +26,7 @@ def index(
     name: str | None,
     dry_run: bool,
     rebuild: bool,
+    pull: bool,
     as_json: bool,
 ) -> None:
     """Build or refresh the index of PATH (default: the repository around you).
@@ -38,6 +41,8 @@ def index(
 
     reports: list[dict[str, object]] = []
     for source in sources(path, config=config, name=name):
+        if not dry_run:
+            models_ready(source, pull=pull)
         with KnowledgeBase(source) as kb:
             if dry_run:
                 for plan in kb.plan():

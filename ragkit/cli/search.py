@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ragkit.cli.options import place, print_json
+from ragkit.cli.ready import models_ready, pull_option
 from ragkit.errors import ModelError, StoreBusy
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     help="Lines to show before and after the best line of a hit.",
 )
 @click.option("--explain", is_flag=True, help="Every score and rank on the way, and the times.")
+@pull_option
 @click.option("--no-refresh", is_flag=True, help="Search what is indexed; look at no file.")
 def search(
     query: str,
@@ -41,6 +43,7 @@ def search(
     only_files: bool,
     context: int,
     explain: bool,
+    pull: bool,
     no_refresh: bool,
 ) -> None:
     """Search PATH (default: the repository around you) for QUERY.
@@ -54,8 +57,11 @@ def search(
         raise click.UsageError("the query is empty: say what to look for")
     from ragkit.cli import rendering
     from ragkit.kb import KnowledgeBase
+    from ragkit.kb.places import locate
 
-    with KnowledgeBase.open(path, config=config, name=name, read_only=no_refresh) as kb:
+    source = locate(path, config=config, name=name)
+    models_ready(source, pull=pull)
+    with KnowledgeBase(source, read_only=no_refresh) as kb:
         if not no_refresh:
             _refresh(kb)
         answer = kb.answer(query, limit)

@@ -47,6 +47,8 @@ class KnowledgeBase:
         self._fuse = fusing(source)
         self._reranking = reranking(source)
         with ExitStack() as opened:
+            for blueprint in self.blueprints:
+                opened.callback(blueprint.let_go)
             self.indexes: list[Index] = []
             for blueprint in self.blueprints:
                 index = blueprint.opened(source, read_only=read_only)

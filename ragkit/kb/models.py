@@ -44,6 +44,9 @@ class Absent:
     def stream(self, texts: Sequence[str], kind: Kind) -> Iterator[Embedded]:
         raise self._again()
 
+    def close(self) -> None:
+        """It holds nothing."""
+
     def _again(self) -> ModelError:
         """The same error anew: an exception that is raised twice drags its old traceback along."""
         error = self.error
@@ -150,3 +153,17 @@ def waits(source: Source, settings: StrategySettings) -> bool:
         return False
     model = resolved(source, settings.embedding_model or "auto")
     return (model.provider, model.model) not in (("auto", "auto"), ("embedded", "static"))
+
+
+def served(source: Source) -> dict[str | None, list[str]]:
+    """References of its models that Docker Model Runner serves, by the `base_url` configured."""
+    references = [s.embedding_model or "auto" for s in source.strategies if s.type != "bm25"]
+    references += [s.chat_model for s in source.strategies if s.chat_model]
+    if source.results.reranking:
+        references.append(source.results.reranking.model)
+    found: dict[str | None, list[str]] = {}
+    for reference in references:
+        model = resolved(source, reference)
+        if model.provider == "dmr":
+            found.setdefault(model.base_url, []).append(model.model)
+    return {url: list(dict.fromkeys(models)) for url, models in found.items()}

@@ -126,6 +126,11 @@ class Blueprint:
             threads=self.threads,
         )
 
+    def let_go(self) -> None:
+        """Close what its models hold open: connections and threads."""
+        for embedder in self._embedders:
+            embedder.close()
+
     def _last(self) -> tuple[str, int | None] | None:
         """Fingerprint and dimensions of the complete index of these settings, if there is one."""
         for index in stores.indexes(self.database):

@@ -118,6 +118,9 @@ class StaticEmbedder:
             positions = tuple(range(start, start + len(block)))
             yield Embedded(positions, self.embed(block, kind))
 
+    def close(self) -> None:
+        """It holds nothing that would have to be let go."""
+
     @cached_property
     def _opened(self) -> _Opened:
         return _open(self._table, self.header, self._body)
