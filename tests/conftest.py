@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
+pytest_plugins = ["engine.fixtures"]
+
 PROJECT = {
     "README.md": """# Birdhouse
 

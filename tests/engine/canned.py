@@ -1,0 +1,419 @@
+"""A stand-in for llama-server: same limits, same answers in shape, vectors that come from hashes.
+
+Texts that share words have similar vectors, so that a search finds what it should. A token is a
+run of up to five letters or digits, or one sign; two special ones are added to each text.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+
+from .catalogue import Published
+from .flags import Mode, Settings
+from .serving import Pieces, Response, as_json
+
+TOKEN = re.compile(r"[぀-鿿]|[^\W_]{1,5}|[^\s\w]|_")
+TEMPLATE = 76
+"""Tokens of the prompt around a query and a document of a template-based reranker."""
+
+
+class LoadFailed(Exception):
+    """The process died at its start; its message is the last that it wrote."""
+
+
+class Loaded(Protocol):
+    """One llama-server, running."""
+
+    def answer(self, path: str, body: bytes) -> Response: ...
+    def stop(self) -> None: ...
+
+
+class Engine(Protocol):
+    def load(self, model: Published, mode: Mode, settings: Settings) -> Loaded:
+        """Raises LoadFailed."""
+        ...
+
+
+class CannedEngine:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        """How long each request takes."""
+        self.reply: str | Callable[[dict[str, Any]], str] | None = None
+        """What the chat models say; called with the request's body; None: their own text."""
+
+    def load(self, model: Published, mode: Mode, settings: Settings) -> Loaded:
+        if model.kind == "broken":
+            raise LoadFailed(
+                "gguf_init_from_file_impl: invalid magic characters: 'BROK', expected 'GGUF'\n"
+                "llama_model_load: error loading model: llama_model_loader: failed to load model\n"
+                "srv    load_model: failed to load model"
+            )
+        return _Canned(self, model, mode, settings)
+
+
+class Failed(Exception):
+    """An error as llama-server words it."""
+
+    def __init__(self, status: int, message: str, kind: str, **more: object) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error = {"code": status, "message": message, "type": kind, **more}
+
+
+def failure(error: Failed) -> Response:
+    return as_json({"error": error.error}, error.status)
+
+
+class _Canned:
+    def __init__(
+        self, engine: CannedEngine, model: Published, mode: Mode, settings: Settings
+    ) -> None:
+        self._engine = engine
+        self._model = model
+        self._mode = mode
+        self._context = settings.context or model.context
+        if model.kind == "encoder":
+            self._context = min(self._context, model.context)
+        self._ubatch = min(settings.ubatch, settings.batch)
+        self._parallel = settings.parallel
+        self._pooling = settings.pooling
+        self._working: list[int] = []
+        """Tokens of the texts that are being worked on, of all requests."""
+        self._lock = threading.Lock()
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+    def answer(self, path: str, body: bytes) -> Response:
+        answers = {
+            "/v1/embeddings": self._embeddings,
+            "/rerank": self._rerank,
+            "/v1/rerank": self._rerank,
+            "/v1/chat/completions": self._chat,
+        }
+        try:
+            if path not in answers:
+                raise Failed(404, "File Not Found", "not_found_error")
+            try:
+                request = json.loads(body)
+            except ValueError as error:
+                raise Failed(400, f"parse error: {error}", "invalid_request_error") from None
+            return answers[path](request)
+        except Failed as failed:
+            return failure(failed)
+
+    def _embeddings(self, request: dict[str, Any]) -> Response:
+        if self._mode == "completion":
+            message = "This server does not support embeddings. Start it with `--embeddings`"
+            raise Failed(501, message, "not_supported_error")
+        if self._model.kind == "chat" and not self._pooling:
+            message = (
+                "Pooling type 'none' is not OAI compatible. Please use a different pooling type"
+            )
+            raise Failed(400, message, "invalid_request_error")
+        encoding = request.get("encoding_format", "float")
+        if encoding not in ("float", "base64"):
+            message = "The format to return the embeddings in. Can be either float or base64"
+            raise Failed(400, message, "invalid_request_error")
+        texts = _inputs(request)
+        counts = [len(_tokens(text)) + 2 for text in texts]
+        self._work(counts)
+        width = 1 if self._model.kind in ("logits", "probability", "nothing") else None
+        data = []
+        for index, text in enumerate(texts):
+            vector = _vector(text, width or self._model.dimensions, self._model.revision)
+            item: dict[str, Any] = {"index": index, "object": "embedding"}
+            if encoding == "base64":
+                item["embedding"] = base64.b64encode(vector.astype("<f4").tobytes()).decode()
+                item["encoding_format"] = "base64"
+            else:
+                item["embedding"] = vector.tolist()
+            data.append(item)
+        usage = {"prompt_tokens": sum(counts), "total_tokens": sum(counts)}
+        return as_json(
+            {"model": request.get("model"), "object": "list", "usage": usage, "data": data}
+        )
+
+    def _work(self, counts: Sequence[int]) -> None:
+        """Raises Failed for what does not fit; else takes as long as the engine is told to."""
+        whole = self._model.kind in ("encoder", "logits") or self._mode == "reranking"
+        for count in counts:
+            self._fit(count, whole)
+        if whole:
+            time.sleep(self._engine.seconds)
+            return
+        # the key-value cache is shared by all that is in flight, in as many slots as there are
+        mine = sorted(counts, reverse=True)[: self._parallel]
+        with self._lock:
+            busy = sorted([*self._working, *mine], reverse=True)[: self._parallel]
+            if sum(busy) > self._context:
+                raise Failed(500, "Context size has been exceeded.", "server_error")
+            self._working += mine
+        time.sleep(self._engine.seconds)
+        with self._lock:
+            for count in mine:
+                self._working.remove(count)
+
+    def _fit(self, count: int, whole: bool) -> None:
+        if whole and count > self._ubatch:
+            message = (
+                f"input ({count} tokens) is too large to process. "
+                f"increase the physical batch size (current batch size: {self._ubatch})"
+            )
+            raise Failed(500, message, "server_error")
+        numbers = {"n_prompt_tokens": count, "n_ctx": self._context}
+        if whole and count > self._context:
+            message = (
+                f"input ({count} tokens) is larger than the max context size "
+                f"({self._context} tokens). skipping"
+            )
+            raise Failed(400, message, "exceed_context_size_error", **numbers)
+        if not whole and count >= self._context:
+            message = (
+                f"request ({count} tokens) exceeds the available context size "
+                f"({self._context} tokens), try increasing it"
+            )
+            raise Failed(400, message, "exceed_context_size_error", **numbers)
+
+    def _rerank(self, request: dict[str, Any]) -> Response:
+        if self._mode != "reranking":
+            message = "This server does not support reranking. Start it with `--reranking`"
+            raise Failed(501, message, "not_supported_error")
+        query = request.get("query")
+        if not isinstance(query, str):
+            raise Failed(400, '"query" must be provided', "invalid_request_error")
+        documents = request.get("documents")
+        if (
+            not isinstance(documents, list)
+            or not documents
+            or not all(isinstance(document, str) for document in documents)
+        ):
+            message = '"documents" must be a non-empty string array'
+            raise Failed(400, message, "invalid_request_error")
+        around = 3 if self._model.kind == "logits" else TEMPLATE
+        counts = [len(_tokens(query)) + len(_tokens(document)) + around for document in documents]
+        self._work(counts)
+        scores = [self._score(query, document) for document in documents]
+        results = [{"index": index, "relevance_score": score} for index, score in enumerate(scores)]
+        results.sort(key=lambda result: -result["relevance_score"])
+        top = request.get("top_n", len(results))
+        if top < 0:
+            raise Failed(500, "vector::_M_default_append", "server_error")
+        usage = {"prompt_tokens": sum(counts), "total_tokens": sum(counts)}
+        return as_json(
+            {
+                "model": request.get("model"),
+                "object": "list",
+                "usage": usage,
+                "results": results[:top],
+            }
+        )
+
+    def _score(self, query: str, document: str) -> float:
+        if self._model.kind == "nothing":
+            return 1e-20 * (1 + len(document) % 7)
+        asked = set(_tokens(query.lower())) - COMMON
+        found = asked & set(_tokens(document.lower()))
+        logit = 9.0 * len(found) / max(1, len(asked)) - 4.5
+        return 1 / (1 + math.exp(-logit)) if self._model.kind == "probability" else logit
+
+    def _chat(self, request: dict[str, Any]) -> Response:
+        if self._model.kind != "chat":
+            message = "the current context does not support logits computation. skipping"
+            raise Failed(500, message, "server_error")
+        if not isinstance(request.get("stream", False), bool):
+            raise Failed(400, "type must be boolean", "invalid_request_error")
+        prompt = len(_tokens(json.dumps(request.get("messages", []), ensure_ascii=False)))
+        if prompt >= self._context:
+            self._fit(prompt, whole=False)
+        time.sleep(self._engine.seconds)
+        spoken = _spoken(self._engine, self._model, request)
+        if not request.get("stream"):
+            return as_json(_completion(request, spoken, prompt))
+        headers = {"Content-Type": "text/event-stream", "Keep-Alive": "timeout=5, max=100"}
+        # announced as kept, and closed: the real one does so
+        return Response(200, Pieces(_events(request, spoken, prompt)), headers, closes=True)
+
+
+COMMON = set(
+    [
+        "the",
+        "a",
+        "an",
+        "of",
+        "is",
+        "in",
+        "to",
+        "how",
+        "what",
+        "where",
+        "does",
+        "do",
+        "i",
+        "it",
+        "and",
+        "or",
+        "for",
+        "?",
+    ]
+)
+
+
+def _inputs(request: dict[str, Any]) -> list[str]:
+    value = request.get("input")
+    if value is None:
+        raise Failed(400, '"input" or "content" must be provided', "invalid_request_error")
+    texts = value if isinstance(value, list) else [value]
+    if not texts:
+        raise Failed(400, '"input" must not be empty', "invalid_request_error")
+    if not all(isinstance(text, str) for text in texts):
+        message = '"prompt" elements must be a string, a list of tokens, or a list of mixed strings'
+        raise Failed(400, message, "invalid_request_error")
+    return texts
+
+
+def _tokens(text: str) -> list[str]:
+    return TOKEN.findall(text)
+
+
+def _vector(text: str, dimensions: int, revision: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    total = _direction("", dimensions, revision) * np.float32(0.1)
+    for token in _tokens(text.lower()):
+        total = total + _direction(token, dimensions, revision)
+    return (total / np.linalg.norm(total)).astype(np.float32)
+
+
+@lru_cache(maxsize=20_000)
+def _direction(token: str, dimensions: int, revision: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    random = np.random.default_rng((zlib.crc32(token.encode("utf-8", "replace")), revision))
+    return random.standard_normal(dimensions, dtype=np.float32)
+
+
+SCRIPT = [
+    "Hello",
+    " from",
+    " a",
+    " tiny",
+    " scripted",
+    " model;",
+    " café",
+    " 中文",
+    " 🎉",
+    " done.",
+]
+THOUGHT = [" Let", " me", " think"]
+CALL_ID = "q7lAfQ0mZ5cV2xT8nB4sW6yE1uR3oK9p"
+
+
+class Spoken:
+    """What a chat model says: pieces of text, or of the arguments of one call."""
+
+    def __init__(self, pieces: list[str], thought: list[str], tool: str = "") -> None:
+        self.pieces = pieces
+        self.thought = thought
+        self.tool = tool
+        self.finish = "tool_calls" if tool else "stop"
+
+
+def _spoken(engine: CannedEngine, model: Published, request: dict[str, Any]) -> Spoken:
+    thought = THOUGHT if model.gguf == "thinking" else []
+    tools = request.get("tools") or []
+    answered = any(message.get("role") == "tool" for message in request.get("messages", []))
+    if tools and not answered and request.get("tool_choice") != "none":
+        function = tools[0]["function"]
+        arguments = json.dumps(_instance(function.get("parameters") or {"type": "object"}))
+        return Spoken(re.findall(r"\W|\w+", arguments), thought, function["name"])
+    if engine.reply is not None:
+        text = engine.reply(request) if callable(engine.reply) else engine.reply
+        pieces = re.findall(r"\s*\S+|\s+$", text) or [text]
+    elif (request.get("response_format") or {}).get("type") in ("json_schema", "json_object"):
+        schema = request["response_format"].get("json_schema", {}).get("schema", {})
+        pieces = re.findall(r"\W|\w+", json.dumps(_instance(schema)))
+    else:
+        pieces = list(SCRIPT)
+    most = request.get("max_tokens") or request.get("max_completion_tokens") or len(pieces)
+    spoken = Spoken(pieces[:most], thought)
+    if most < len(pieces):
+        spoken.finish = "length"
+    return spoken
+
+
+def _instance(schema: dict[str, Any]) -> Any:
+    """A value that the schema allows."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema.get("type", "object")
+    if kind == "object":
+        return {name: _instance(each) for name, each in schema.get("properties", {}).items()}
+    if kind == "array":
+        return [_instance(schema.get("items", {"type": "string"}))]
+    simple = {"string": "how to parse json", "integer": 1, "number": 1, "boolean": True}
+    return simple.get(kind)
+
+
+def _usage(spoken: Spoken, prompt: int) -> dict[str, int]:
+    said = len(spoken.pieces) + len(spoken.thought) + 1
+    return {"prompt_tokens": prompt, "completion_tokens": said, "total_tokens": prompt + said}
+
+
+def _completion(request: dict[str, Any], spoken: Spoken, prompt: int) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(spoken.pieces)}
+    if spoken.thought:
+        message["reasoning_content"] = "".join(spoken.thought)
+    if spoken.tool:
+        function = {"name": spoken.tool, "arguments": message["content"]}
+        message["content"] = ""
+        message["tool_calls"] = [{"type": "function", "id": CALL_ID, "function": function}]
+    choice = {"finish_reason": spoken.finish, "index": 0, "message": message}
+    return {
+        "choices": [choice],
+        "created": 1757514000,
+        "model": request.get("model"),
+        "object": "chat.completion",
+        "usage": _usage(spoken, prompt),
+        "id": "chatcmpl-0",
+    }
+
+
+def _events(request: dict[str, Any], spoken: Spoken, prompt: int) -> Iterator[bytes]:
+    def event(choices: list[dict[str, Any]], **more: object) -> bytes:
+        value = {
+            "choices": choices,
+            "created": 1757514000,
+            "id": "chatcmpl-0",
+            "model": request.get("model"),
+            "object": "chat.completion.chunk",
+            **more,
+        }
+        return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
+
+    def delta(value: dict[str, Any], finish: str | None = None) -> bytes:
+        return event([{"finish_reason": finish, "index": 0, "delta": value}])
+
+    yield delta({"role": "assistant", "content": None})
+    for piece in spoken.thought:
+        yield delta({"reasoning_content": piece})
+    for place, piece in enumerate(spoken.pieces):
+        if not spoken.tool:
+            yield delta({"content": piece})
+            continue
+        call: dict[str, Any] = {"index": 0, "function": {"arguments": piece}}
+        if place == 0:
+            call["id"], call["type"] = CALL_ID, "function"
+            call["function"] = {"name": spoken.tool, "arguments": piece}
+        yield delta({"tool_calls": [call]})
+    yield delta({}, spoken.finish)
+    if (request.get("stream_options") or {}).get("include_usage"):
+        yield event([], usage=_usage(spoken, prompt))
+    yield b"data: [DONE]\n\n"
