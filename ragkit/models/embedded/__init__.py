@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ragkit.models.embedded.minilm import MiniLMEmbedder as MiniLMEmbedder
     from ragkit.models.embedded.static import StaticEmbedder as StaticEmbedder
 
-__all__ = ["StaticEmbedder"]
+__all__ = ["MiniLMEmbedder", "StaticEmbedder"]
 
 
 def __getattr__(name: str) -> object:
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> object:
         from ragkit.models.embedded.static import StaticEmbedder
 
         return StaticEmbedder
+    if name == "MiniLMEmbedder":
+        from ragkit.models.embedded.minilm import MiniLMEmbedder
+
+        return MiniLMEmbedder
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 VERSION = 1
 """Raised whenever some text gets other ids; a part of the model's fingerprint."""
@@ -61,7 +61,7 @@ class WordPiece:
         inside = range(len(whole), len(whole) + len(continuing))
         self._whole = dict(zip(whole, range(len(whole)), strict=True))
         self._continuing = dict(zip(continuing, inside, strict=True))
-        self._seen = _Seen(self)
+        self._seen = Seen(self.ids)
 
     def counts(self, text: str) -> tuple[list[tuple[int, ...]], list[int]]:
         """The ids of each distinct run of `text`, and how often the run comes; first seen first.
@@ -73,33 +73,37 @@ class WordPiece:
 
     def ids(self, run: str) -> tuple[int, ...]:
         """The ids of one run's words, in order; a word that cannot be covered has none."""
-        return tuple(piece for word in words(run) for piece in self._cover(word))
+        return tuple(
+            piece for word in words(run) for piece in cover(word, self._whole, self._continuing)
+        )
 
-    def _cover(self, word: str) -> list[int]:
-        if len(word) > _LONGEST_WORD:
+
+def cover(word: str, whole: Mapping[str, int], continuing: Mapping[str, int]) -> list[int]:
+    """The ids of the pieces of `word`, the longest first from the left; [] where that fails."""
+    if len(word) > _LONGEST_WORD:
+        return []
+    ids: list[int] = []
+    start, known = 0, whole
+    while start < len(word):
+        for end in range(len(word), start, -1):
+            found = known.get(word[start:end])
+            if found is not None:
+                break
+        else:
             return []
-        ids: list[int] = []
-        start, known = 0, self._whole
-        while start < len(word):
-            for end in range(len(word), start, -1):
-                found = known.get(word[start:end])
-                if found is not None:
-                    break
-            else:
-                return []
-            ids.append(found)
-            start, known = end, self._continuing
-        return ids
+        ids.append(found)
+        start, known = end, continuing
+    return ids
 
 
-class _Seen(dict[str, tuple[int, ...]]):
-    """Ids by run; finds those that it lacks, and forgets all when it is full."""
+class Seen(dict[str, tuple[int, ...]]):
+    """Ids by run; finds those that it lacks, and forgets all when it is full. Thread-safe."""
 
-    def __init__(self, tokeniser: WordPiece) -> None:
-        self._tokeniser = tokeniser
+    def __init__(self, ids: Callable[[str], tuple[int, ...]]) -> None:
+        self._ids = ids
 
     def __missing__(self, run: str) -> tuple[int, ...]:
-        ids = self._tokeniser.ids(run)
+        ids = self._ids(run)
         if len(self) >= _CACHED_RUNS:
             self.clear()  # subtle: safe beside other threads, which only ever look one run up
         self[run] = ids
