@@ -12,6 +12,7 @@ import httpx2
 import numpy as np
 import pytest
 from engine import faults
+from engine.plain import OpenAIServer
 from engine.runner import Runner
 
 EMBEDDINGS = "/engines/v1/embeddings"
@@ -441,3 +442,21 @@ def test_a_runner_that_is_down_refuses_connections(light_runner: Runner) -> None
     light_runner.up()
     with httpx2.Client(base_url=light_runner.url) as client:
         assert client.get("/engines/ps").json() == []
+
+
+def test_a_plain_server_has_openai_s_routes(light_openai: OpenAIServer) -> None:
+    light_openai.key = "secret"
+    headers = {"Authorization": "Bearer secret"}
+    with httpx2.Client(base_url=light_openai.base_url, headers=headers) as client:
+        assert "all-minilm" in [each["id"] for each in client.get("/models").json()["data"]]
+        answer = client.post("/embeddings", json={"model": "all-minilm", "input": ["x"]})
+        assert len(answer.json()["data"][0]["embedding"]) == 384
+        body = {"model": "bge-reranker-v2-m3", "query": "x", "documents": ["x", "y"]}
+        assert len(client.post("/rerank", json=body).json()["results"]) == 2
+        unknown = client.post("/embeddings", json={"model": "absent", "input": ["x"]})
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, 404)
+        light_openai.reranks = False
+        assert client.post("/rerank", json=body).status_code == 404
+        headers["Authorization"] = "Bearer wrong"
+        refused = client.get("/models", headers=headers)
+    assert (refused.status_code, "API key" in refused.text) == (401, True)

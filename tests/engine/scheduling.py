@@ -75,6 +75,8 @@ class Scheduler:
         """Loads that were begun: the reference and the mode."""
         self.configurations: dict[Key, Configured] = {}
         self.running: dict[Key, Running] = {}
+        self.started: dict[str, dict[str, Any]] = {}
+        """What the last one that was started of a model got, by the model's id."""
         self._changed = threading.Condition()
 
     def configure(self, key: Key, model: str, configuration: dict[str, Any]) -> None:
@@ -114,6 +116,7 @@ class Scheduler:
                     running = Running(model, reference, mode, self.effective(key))
                     self.running[key] = running
                     self.loads.append((reference, mode))
+                    self.started[model.id] = running.configuration
                     break
                 if running is not None and running.loaded is not None:
                     running.active += 1
