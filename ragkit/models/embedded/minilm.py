@@ -140,10 +140,10 @@ class _Opened:
 
 
 def _open(cache: Path | None, notice: weights.Notice | None) -> _Opened:
-    runtime = _runtime()
+    runtime, threads = _runtime(), _threads()
     files = weights.find(cache, notice)
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = _threads()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors: they are raised, warnings would go to stderr
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", str(files.folder)
