@@ -87,7 +87,8 @@ class Reference:
         attended = self.dense(f"{name}attention.output.dense", self.attention(name, rows))
         rows = self.normalised(f"{name}attention.output.LayerNorm", attended + rows)
         inner = self.dense(f"{name}intermediate.dense", rows)
-        inner = inner * (1 + np.vectorize(math.erf)(inner / math.sqrt(2))) / 2
+        errors = map(math.erf, (inner / math.sqrt(2)).ravel().tolist())
+        inner *= (1 + np.fromiter(errors, float, inner.size).reshape(inner.shape)) / 2
         inner = self.dense(f"{name}output.dense", inner)
         return self.normalised(f"{name}output.LayerNorm", inner + rows)
 
@@ -113,7 +114,7 @@ class Reference:
 @pytest.mark.engine
 def test_vectors_are_those_of_a_plain_forward_pass(embedder):
     reference = Reference(downloaded.minilm())
-    texts = [*TEXTS, LONG]
+    texts = [*TEXTS[::2], LONG]
     expected = np.array([reference.embed(text) for text in texts])
     cosines = (embedder.embed(texts, "document") * expected).sum(axis=1)
     assert cosines.min() > 0.999999
