@@ -209,6 +209,16 @@ def test_files_in_the_cache_are_taken_without_a_word(kept):
     assert weights.find(notice=pytest.fail).folder == kept
 
 
+def test_whether_the_files_are_here_can_be_asked_without_a_download(kept, hub):
+    assert weights.here() is None
+    assert not kept.exists()
+    put(kept)
+    found = weights.here()
+    assert found is not None
+    assert found.folder == kept
+    assert hub.asked == []
+
+
 def test_a_given_cache_goes_before_the_users(tmp_path, kept):
     put(kept)
     other = put(tmp_path / "models" / "all-MiniLM-L6-v2")

