@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import click
 
 from ragkit import __version__
+from ragkit.cli.doctor import doctor
 from ragkit.cli.index import index
+from ragkit.cli.models import models
 from ragkit.cli.project import check, config, init
 from ragkit.cli.search import search
 from ragkit.cli.status import status
@@ -32,7 +34,7 @@ def cli() -> None:
     """
 
 
-for command in (search, index, status, init, check, config):
+for command in (search, index, status, models, doctor, init, check, config):
     cli.add_command(command)
 
 

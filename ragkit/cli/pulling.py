@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import click
 
+from ragkit.cli.runners import until_left
 from ragkit.cli.tables import bytes_in_words
 from ragkit.errors import ModelError, ModelNotFound
 from ragkit.models.dmr.references import is_on_hugging_face
@@ -19,7 +18,8 @@ from ragkit.models.dmr.references import is_on_hugging_face
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from ragkit.models.dmr.runner import LocalModel, PullProgress, Runner
+    from ragkit.models.dmr.records import LocalModel, PullProgress
+    from ragkit.models.dmr.runner import Runner
 
 Ask: TypeAlias = Callable[[str], str]
 """Puts a question to the user and gives the answer as it was typed; "" at the end of input."""
@@ -88,11 +88,19 @@ def pull_one(runner: Runner, reference: str, *, show: Show | None = None) -> Loc
 
     Interrupting it cancels the pull. Raises ModelError.
     """
-    with closing(runner.pull(reference, _token(reference))) as progress:
-        (show or watch)(reference, progress)
+    last: list[PullProgress] = []
+
+    def noted(steps: Iterable[PullProgress]) -> Iterator[PullProgress]:
+        for step in steps:
+            last[:] = [step]
+            yield step
+
+    with until_left(runner.pull(reference)) as steps:
+        (show or watch)(reference, noted(steps))
     model = runner.model(reference)
     words = ", ".join(filter(None, _described(model))) if model else ""
-    click.echo(f"pulled {reference}" + (f": {words}" if words else ""), err=True)
+    done = _outcome(last[0].message if last else "")
+    click.echo(f"{done} {reference}" + (f": {words}" if words else ""), err=True)
     if model and (got := other_quantization(reference, model.quantization)):
         mark = click.style("note:", fg="yellow")
         click.echo(
@@ -276,9 +284,11 @@ def _remote(runner: Runner, reference: str) -> LocalModel | None:
     return found[0] if found else None
 
 
-def _token(reference: str) -> str | None:
-    """The user's key for Hugging Face, for its models only."""
-    return os.environ.get("HF_TOKEN") or None if is_on_hugging_face(reference) else None
+def _outcome(message: str) -> str:
+    """What the last line of a pull means, in one word or two."""
+    if message.startswith("Using cached"):
+        return "up to date:"
+    return "pulled" if not message or "pulled" in message else f"{message}:"
 
 
 def _letters(text: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from ragkit.models.dmr.runner import Runner
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 def host_option(command: Command) -> Command:
@@ -49,3 +51,13 @@ def missing(runner: Runner, reference: str) -> ModelNotFound:
         f"{reference}: not found locally, at {runner.endpoint}",
         remedy=f"`ragkit models list` shows what is; `ragkit models pull {reference}` gets it",
     )
+
+
+@contextmanager
+def until_left(steps: Iterator[T]) -> Iterator[Iterator[T]]:
+    """The steps of some work that ends when the block is left, however that happens."""
+    try:
+        yield steps
+    finally:
+        if (close := getattr(steps, "close", None)) is not None:
+            close()
