@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
+# before numpy is there: BLAS threads that spin for each other starve where others need the cores
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 pytest_plugins = ["engine.fixtures"]
 
 PROJECT = {

@@ -341,7 +341,9 @@ def test_a_model_goes_when_its_last_tag_goes(client: httpx2.Client) -> None:
     assert client.delete("/models/mine:v1").status_code == 404
 
 
-def test_a_chat_is_streamed_and_then_the_connection_closes(client: httpx2.Client) -> None:
+def test_a_chat_is_streamed_and_then_the_connection_closes(
+    light_runner: Runner, client: httpx2.Client
+) -> None:
     body = {
         "model": "ai/smollm2",
         "messages": [{"role": "user", "content": "Hi"}],
@@ -355,7 +357,10 @@ def test_a_chat_is_streamed_and_then_the_connection_closes(client: httpx2.Client
     said = [each["choices"][0]["delta"].get("content") or "" for each in chunks if each["choices"]]
     assert "".join(said) == "Hello from a tiny scripted model; café 中文 🎉 done."
     assert chunks[-1]["usage"]["prompt_tokens"] > 0
-    assert client.get("/engines/ps").json()[0].get("in_use") is None
+    # it says that it keeps the connection, and closes it
+    assert stream.headers["keep-alive"] == "timeout=5, max=100"
+    with httpx2.Client(base_url=light_runner.url) as another:
+        assert another.get("/engines/ps").json()[0].get("in_use") is None
 
 
 def test_a_chat_model_calls_the_tool_it_is_given(client: httpx2.Client) -> None:
@@ -442,6 +447,15 @@ def test_a_runner_that_is_down_refuses_connections(light_runner: Runner) -> None
     light_runner.up()
     with httpx2.Client(base_url=light_runner.url) as client:
         assert client.get("/engines/ps").json() == []
+
+
+def test_a_double_forgets_what_a_test_did(light_runner: Runner, client: httpx2.Client) -> None:
+    light_runner.only("ai/smollm2")
+    light_runner.fail("*", faults.BAD_GATEWAY, rate=1)
+    light_runner.reset()
+    with httpx2.Client(base_url=light_runner.url) as again:
+        assert embed(again, "x").status_code == 200
+    assert [each.path for each in light_runner.seen("POST *")] == [EMBEDDINGS]
 
 
 def test_a_plain_server_has_openai_s_routes(light_openai: OpenAIServer) -> None:

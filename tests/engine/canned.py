@@ -37,6 +37,8 @@ class Loaded(Protocol):
     """One llama-server, running."""
 
     def answer(self, path: str, body: bytes) -> Response: ...
+    def alive(self) -> bool: ...
+    def crash(self) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -92,6 +94,13 @@ class _Canned:
         self._working: list[int] = []
         """Tokens of the texts that are being worked on, of all requests."""
         self._lock = threading.Lock()
+        self._alive = True
+
+    def alive(self) -> bool:
+        return self._alive
+
+    def crash(self) -> None:
+        self._alive = False
 
     def stop(self) -> None:
         """Nothing to stop."""

@@ -213,3 +213,26 @@ CATALOGUE = (
         trouble="unfinished",
     ),
 )
+
+GENERATED = {
+    "minilm": (384, 512),
+    "rank": (384, 512),
+    "long": (768, 2048),
+    "causal": (1024, 32768),
+    "chat": (320, 4096),
+    "thinking": (320, 4096),
+    "broken": (384, 512),
+}
+"""Dimensions and context of the files that `gguf_models` makes."""
+
+
+def generated(model: Published) -> Published:
+    """This model as the file behind it is; the architecture is what its name promises."""
+    dimensions, context = GENERATED[model.gguf]
+    stored = None if model.stored_context is None else min(model.stored_context, context)
+    return replace(
+        model,
+        dimensions=dimensions,
+        context=context,
+        stored_context=stored,
+    )

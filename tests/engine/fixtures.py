@@ -6,7 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from ragkit.errors import ModelError
+
 from .canned import CannedEngine
+from .catalogue import CATALOGUE, generated
+from .gguf_models import minilm
+from .llama_engine import LlamaEngine, lacking
 from .plain import OpenAIServer
 from .runner import Runner
 
@@ -37,3 +42,41 @@ def light_openai(_light_openai: OpenAIServer) -> Iterator[OpenAIServer]:
     """A server with OpenAI's routes at `base_url`, without an engine."""
     yield _light_openai
     _light_openai.reset()
+
+
+@pytest.fixture(scope="session")
+def _engine() -> Iterator[LlamaEngine]:
+    if reason := lacking():
+        pytest.skip(reason)
+    try:
+        minilm()
+    except ModelError as error:
+        pytest.skip(f"no weights: {error}")
+    engine = LlamaEngine()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def _runner(_engine: LlamaEngine) -> Iterator[Runner]:
+    runner = Runner(_engine, [generated(model) for model in CATALOGUE])
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def runner(_runner: Runner) -> Iterator[Runner]:
+    """Docker Model Runner with llama.cpp behind it: for what only true vectors show."""
+    # what `_configure` loads besides costs a process, and is `preloads` all the same
+    _runner.loads_for_completion = False
+    yield _runner
+    _runner.reset()
+
+
+@pytest.fixture
+def openai_server(_engine: LlamaEngine) -> Iterator[OpenAIServer]:
+    """A server with OpenAI's routes at `base_url`, and llama.cpp behind it."""
+    server = OpenAIServer(_engine)
+    yield server
+    server.reset()
+    server.close()

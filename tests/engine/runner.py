@@ -30,9 +30,9 @@ class Runner(Front):
     `store`: which models are local. `registry`: which can be pulled, by canonical reference.
     `scheduler`: what is loaded and how it is configured; its `load_seconds` makes loading slow, as
     `engine.seconds` makes the stand-in's work and `pull_seconds` each line of a pull. `preloads`:
-    what the side effect of `_configure` was to load. `old`: behave as a release before 1.0.10.
-    `unsorted`: rerank in the order of the documents. `offline`: no registry answers. `token`: a
-    bearer token that every request must carry (a proxy's in front).
+    what the side effect of `_configure` was to load, as it does if `loads_for_completion`. `old`:
+    behave as a release before 1.0.10. `unsorted`: rerank in the order of the documents. `offline`:
+    no registry answers. `token`: a bearer token that requests must carry (a proxy's in front).
     """
 
     def __init__(
@@ -53,6 +53,10 @@ class Runner(Front):
         self.hang_up()
         self.scheduler.unload(None, "")
         self.scheduler = Scheduler(self.engine, slots=self.scheduler.slots)
+
+    def crash(self) -> None:
+        """Every engine that is loaded dies, as for want of memory."""
+        self.scheduler.crash()
 
     def only(self, *references: str) -> None:
         """Let these models be all that is local."""
@@ -76,6 +80,8 @@ class Runner(Front):
     def preload(self, reference: str) -> None:
         """Load this model for completion, in the background; what goes wrong is not told."""
         self.preloads.append(reference)
+        if not self.loads_for_completion:
+            return
         threading.Thread(target=self._preload, args=(reference,), daemon=True).start()
 
     def _preload(self, reference: str) -> None:
@@ -97,6 +103,7 @@ class Runner(Front):
         self.scheduler = Scheduler(self.engine)
         self.pulls = threading.Semaphore(2)
         self.preloads: list[str] = []
+        self.loads_for_completion = True
         self.records: dict[str, list[dict[str, Any]]] = {}
         self.unsorted = False
         self.offline = False

@@ -112,6 +112,9 @@ class Scheduler:
         with self._changed:
             while True:
                 running = self.running.get(key)
+                if running is not None and running.loaded and not running.loaded.alive():
+                    self._stop(key)
+                    running = None
                 if running is None and self._room():
                     running = Running(model, reference, mode, self.effective(key))
                     self.running[key] = running
@@ -163,6 +166,13 @@ class Scheduler:
                 for configured in [key for key in self.configurations if key[0] in ids]:
                     del self.configurations[configured]
             return stopped
+
+    def crash(self) -> None:
+        """All that is loaded dies; nobody has noticed yet."""
+        with self._changed:
+            for running in self.running.values():
+                if running.loaded is not None:
+                    running.loaded.crash()
 
     def shown(self) -> list[dict[str, Any]]:
         with self._changed:

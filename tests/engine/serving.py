@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -157,6 +158,11 @@ class _Tcp(_Listener, socketserver.TCPServer):
 class _Unix(_Listener, socketserver.UnixStreamServer):
     request_queue_size = 128
     via: Via = "unix"
+
+    def server_bind(self) -> None:
+        # what a process left that was killed
+        Path(str(self.server_address)).unlink(missing_ok=True)
+        super().server_bind()
 
 
 class _Connection(BaseHTTPRequestHandler):

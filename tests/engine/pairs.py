@@ -1,0 +1,28 @@
+"""Questions, each with the passage that answers it: what the test's reranker is fitted to."""
+
+PAIRS = (
+    ("What is the capital of France?", "Paris is the capital and largest city of France."),
+    ("How does photosynthesis work?", "Plants turn light, water and carbon dioxide into sugar."),
+    ("Who wrote Hamlet?", "Hamlet is a tragedy written by William Shakespeare around 1600."),
+    ("How do I parse JSON in Python?", "Call json.loads(text) to turn a JSON string into objects."),
+    ("What is the boiling point of water?", "At sea level, water boils at 100 degrees Celsius."),
+    ("How are files ignored by git?", "Patterns in .gitignore name the files that git leaves out."),
+    ("How is a TCP connection opened?", "TCP opens with a handshake of three segments: SYN, ACK."),
+    ("When did the Berlin Wall fall?", "The wall that divided Berlin was opened in November 1989."),
+    ("How do I bake bread?", "Knead flour, water, yeast and salt, let it rise, bake it hot."),
+    ("What does a mutex do?", "A mutex lets one thread at a time enter a critical section."),
+    ("How far away is the Moon?", "The Moon orbits the Earth at about 384,000 kilometres."),
+    ("What causes rain?", "Water vapour condenses into clouds and falls as drops of rain."),
+    ("How do vaccines protect us?", "A vaccine trains the immune system to recognise a virus."),
+    ("How is a list sorted in Python?", "sorted(values) returns a new list in ascending order."),
+    ("Why do cats purr?", "Cats purr when they are content, and also to calm themselves."),
+    ("How can I reset my password?", "Choose 'forgot password' to get a link to set a new one."),
+    ("What is inflation?", "Inflation is the rise of prices, by which money loses its value."),
+    ("How does a bicycle stay upright?", "A moving bicycle steers into the fall and balances."),
+    ("How is an index stored in SQLite?", "SQLite keeps each index as a B-tree in the database."),
+    ("What is the speed of light?", "Light travels through vacuum at 299,792 km per second."),
+    ("How do I open a camera port?", "open_camera(port) connects to the camera on this port."),
+    ("What do bees make?", "Bees collect nectar and turn it into honey in their hive."),
+    ("How does a fridge cool?", "A refrigerant evaporates inside and takes the heat away."),
+    ("Who painted the Mona Lisa?", "Leonardo da Vinci painted the Mona Lisa in Florence."),
+)
