@@ -198,7 +198,9 @@ def _trouble(status: int, text: str) -> Trouble:
                 return trouble
     if 520 <= status <= 524:  # a proxy could not reach its server
         return Trouble.TRANSIENT
-    if status == 500 and re.search(r"must not be|invalid|unsupported|parse error|utf-8", text):
+    if status == 500 and re.search(
+        r"must not be|invalid|unsupported|parse.error|utf-8", text, re.IGNORECASE
+    ):
         return Trouble.REFUSED
     return _STATUSES.get(status, Trouble.REFUSED)
 
