@@ -38,6 +38,8 @@ class LocalModel:
     """As people write it: `761.25MiB`."""
     context: int | None = None
     """Most tokens: as stored with the model, else as its GGUF says."""
+    trained_context: int | None = None
+    """Most tokens: as its GGUF says."""
     dimensions: int | None = None
     pooling: int | None = None
     """`MEAN`, `CLS`, `LAST`, `RANK` or `NONE`; None where the GGUF does not say."""
@@ -183,6 +185,7 @@ def local_model(value: Mapping[str, Any], reference: str = "") -> LocalModel:
         quantization=_text(config.get("quantization")),
         size=_text(config.get("size")),
         context=context if context and context > 0 else number("context_length"),
+        trained_context=number("context_length"),
         dimensions=number("embedding_length"),
         pooling=number("pooling_type"),
         metadata=MappingProxyType(metadata),

@@ -60,7 +60,8 @@ class Runner:
     ) -> None:
         self.endpoint = endpoint
         self.client = Client(endpoint)
-        self._sleep = sleep
+        self.sleep = sleep
+        """How to wait; tests do not."""
 
     def version(self) -> str | None:
         """Its version; None where it does not tell, as older ones and Docker Desktop's."""
@@ -137,7 +138,7 @@ class Runner:
         """
         there = self.model(reference)
         try:
-            yield from pulled(self.client, reference, token, sleep=self._sleep)
+            yield from pulled(self.client, reference, token, sleep=self.sleep)
         except ModelError as error:
             if there is None:
                 raise
@@ -270,7 +271,7 @@ class Runner:
             except Unanswered as error:
                 if error.reason != "reset":
                     raise _with_fixes(error) from error
-            self._sleep(pause)
+            self.sleep(pause)
         return self.client.send(method, path, body, timeout=30)
 
     def _error(self, reply: Reply, what: str) -> ModelError:
