@@ -10,7 +10,7 @@ Kind = Literal["encoder", "causal", "logits", "probability", "nothing", "chat", 
 """encoder: embeds with mean or CLS pooling; causal: embeds with the last token; logits,
 probability, nothing (1e-20 for everything): rerankers by the scores they give."""
 
-POOLINGS = {"encoder": 1, "causal": 3, "logits": 4, "probability": 4, "nothing": 4}
+POOLINGS = {"encoder": 1, "broken": 1, "causal": 3, "logits": 4, "probability": 4, "nothing": 4}
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Published:
             f"{arch}.embedding_length": str(self.dimensions),
             f"{arch}.context_length": str(self.context),
         }
+        values["tokenizer.ggml.model"] = "bert" if self.kind in ("encoder", "logits") else "gpt2"
         if self.kind in POOLINGS:
             values[f"{arch}.pooling_type"] = str(POOLINGS[self.kind])
         return values
@@ -148,7 +149,7 @@ CATALOGUE = (
     Published(
         "ai/qwen3", "chat", "qwen3", 320, 4096, "8.19B", "Q4_K_M", 4793 * MIB, gguf="thinking"
     ),
-    Published("ai/broken", "broken", "bert", 384, 512, "22.57M", "F16", 44 * MIB, gguf="broken"),
+    Published("ai/broken", "broken", "bert", 384, 512, "22.57M", "F16", 90 * MIB, gguf="broken"),
     Published(
         "hf.co/ggml-org/embeddinggemma-300M-GGUF:Q8_0",
         "encoder",

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -44,7 +45,7 @@ class LlamaEngine:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[Process] = []
-        self._closed = False
+        self._all: weakref.WeakSet[Process] = weakref.WeakSet()
         atexit.register(self.close)
 
     def load(self, model: Published, mode: Mode, settings: Settings) -> Loaded:
@@ -54,19 +55,20 @@ class LlamaEngine:
             if fitting:
                 self._idle.remove(fitting[0])
         process = fitting[0] if fitting else Process(key)
+        self._all.add(process)
         return _Lent(process, model, lambda: self._take_back(process))
 
     def close(self) -> None:
+        """Stop all of them, also those that a test has left at work."""
         with self._lock:
-            idle, self._idle, self._closed = self._idle, [], True
-        for process in idle:
+            self._idle.clear()
+        for process in list(self._all):
             process.stop()
 
     def _take_back(self, process: Process) -> None:
         with self._lock:
             self._idle.append(process)
-            keep = 0 if self._closed else IDLE
-            surplus, self._idle = self._idle[: -keep or None], self._idle[-keep:] if keep else []
+            surplus, self._idle = self._idle[:-IDLE], self._idle[-IDLE:]
         for each in surplus:
             each.stop()
 
