@@ -923,7 +923,8 @@ def test_failures_that_pass_change_nothing(
     texts = [words(length, f"n{i % 50}") if length else "" for i, length in enumerate(lengths)]
     server = EmbeddingServer()
     server.numbers = numbers
-    left = list(faults)
+    # a model that dies twice of the same text is not started for it again
+    left = [fault for i, fault in enumerate(faults) if fault != DIED or DIED not in faults[:i]]
 
     def judge(sent: list[str]) -> Fault | None:
         fault = left.pop() if left else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from ragkit.models.dispatch import Call
+    from ragkit.models.failures import Trouble
 
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Of the texts of one request: Docker Model Runner takes 10 MiB of JSON."""
@@ -57,8 +59,8 @@ class Job:
     """When a request with this text first failed."""
     misses: int = 0
     """Requests with it, and others, that failed …"""
-    alone: int = 0
-    """… and those with it alone."""
+    alone: Counter[Trouble] = field(default_factory=Counter)
+    """… and those with it alone, by what went wrong."""
     blamed: int = 0
     """Requests with it that failed because some text was too long."""
     odd: int = 0

@@ -240,11 +240,13 @@ class Sender:
         self._misses += 1
         for job in group:
             job.since = job.since or began
+        if failure.trouble is Trouble.INPUT_TOO_LONG:
+            return self._too_long(group, failure, began)
+        for job in group:
             job.misses += 1
-            job.alone += len(group) == 1
+        if len(group) == 1:
+            group[0].alone[failure.trouble] += 1
         match failure.trouble:
-            case Trouble.INPUT_TOO_LONG:
-                return self._too_long(group, failure, began)
             case Trouble.BODY_TOO_LARGE:
                 with self._flow.changed:
                     self._gauge.learn_too_large(group)
@@ -275,7 +277,7 @@ class Sender:
             self._flow.quieten(wait)  # for all, and the next turn comes after it
             return [group]
         most = min(RETRIES.get(trouble, 1), 2 if urgent else 6)
-        if len(group) == 1 and group[0].alone > most:
+        if len(group) == 1 and group[0].alone[trouble] > most:
             return self._give_up(group[0], failure, urgent)
         self._rest(wait)
         if trouble is Trouble.NOT_LOADED:
