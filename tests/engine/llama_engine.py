@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -45,7 +44,7 @@ class LlamaEngine:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[Process] = []
-        self._all: weakref.WeakSet[Process] = weakref.WeakSet()
+        self._all: set[Process] = set()
         atexit.register(self.close)
 
     def load(self, model: Published, mode: Mode, settings: Settings) -> Loaded:
@@ -55,20 +54,23 @@ class LlamaEngine:
             if fitting:
                 self._idle.remove(fitting[0])
         process = fitting[0] if fitting else Process(key)
-        self._all.add(process)
+        with self._lock:
+            self._all.add(process)
         return _Lent(process, model, lambda: self._take_back(process))
 
     def close(self) -> None:
         """Stop all of them, also those that a test has left at work."""
         with self._lock:
+            every, self._all = self._all, set()
             self._idle.clear()
-        for process in list(self._all):
+        for process in every:
             process.stop()
 
     def _take_back(self, process: Process) -> None:
         with self._lock:
             self._idle.append(process)
             surplus, self._idle = self._idle[:-IDLE], self._idle[-IDLE:]
+            self._all.difference_update(surplus)
         for each in surplus:
             each.stop()
 
