@@ -21,14 +21,16 @@ from ragkit.types import Embedded, Kind
 if TYPE_CHECKING:
     from ragkit.types import Vector, Vectors
 
-LIMIT: Final = 256
-"""Tokens of a text that are read, the first and last that BERT adds among them."""
+LIMIT: Final = onnx.POSITIONS
+"""Tokens of a text that are read, the first and last that BERT adds among them: all that the model
+has positions for. Its card says 256, which finds no better and would leave half of most chunks
+unread (docs/decisions/minilm.md)."""
 
 THREADS: Final = "RAGKIT_THREADS"
 """Environment variable: how many threads compute; where it is unset, one for each core."""
 
 _BLOCK: Final = 16
-"""Texts of one block of a stream: half a second of work, which is what a killed run loses."""
+"""Texts of one block of a stream: a second of work, which is what a killed run loses."""
 
 
 class MiniLMEmbedder:
@@ -144,6 +146,8 @@ def _open(cache: Path | None, notice: weights.Notice | None) -> _Opened:
     files = weights.find(cache, notice)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
+    # idle threads sleep: a fiftieth slower alone, a fifth faster beside other busy processes
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors: they are raised, warnings would go to stderr
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", str(files.folder)
