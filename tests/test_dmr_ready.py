@@ -240,6 +240,17 @@ def test_a_model_that_cannot_be_loaded_is_an_error_with_its_reason(runner):
     with pytest.raises(ModelError, match="ai/broken") as caught:
         prepare(runner, "ai/broken", "embedding")
     assert "docker model logs" in caught.value.remedy
+    assert slept == []
+
+
+def test_a_flag_that_stops_the_engine_is_named(runner, light_runner):
+    # allowed by the runner, without the value that llama.cpp wants
+    options = options_of({"runtime_flags": ["--threads"]})
+
+    with pytest.raises(ModelError, match="--threads") as caught:
+        prepare(runner, "ai/smollm2", "completion", options)
+    assert caught.value.remedy
+    assert slept == []
 
 
 def test_a_runner_that_is_just_starting_is_waited_for(runner, light_runner):

@@ -7,6 +7,7 @@ model for chat, too, whenever it is told one; so it is told once, and only what 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from ragkit.models.dmr.options import Options
 from ragkit.models.dmr.plans import check, limits, plan, suffices
 from ragkit.models.dmr.records import Configuration, LocalModel, Mode
 from ragkit.models.dmr.runner import FlagRefused, Runner, not_found
-from ragkit.models.failures import Failure, Trouble, error_of
+from ragkit.models.failures import Failure, Trouble, error_of, failure_of
 from ragkit.models.http import Reply
 from ragkit.models.retrying import Refused, patiently
 
@@ -37,6 +38,11 @@ _REQUESTS: Final[Mapping[Mode, tuple[tuple[str, ...], dict[str, object]]]] = {
     ),
 }
 """Requests that load a model. Versions before 1.0.15 also answer them."""
+
+_HOPELESS: Final = re.compile(
+    "unable to load runner.*(failed to load model|invalid argument)", re.S
+)
+"""The file or a flag is wrong: the next attempt would end in the same way."""
 
 _NO_OPTIONS: Final = Options()
 
@@ -226,9 +232,12 @@ def _load_through(runner: Runner, path: str, body: object) -> Failure | None:
     """None when it is loaded."""
 
     def attempt() -> Reply:
-        return runner.client.send(
-            "POST", path, body, timeout=LOAD, headers={"x-preload-only": "true"}
-        )
+        headers = {"x-preload-only": "true"}
+        reply = runner.client.send("POST", path, body, timeout=LOAD, headers=headers)
+        if reply.status == 500 and _HOPELESS.search(reply.text):
+            # subtle: the engine's own words below it ("loading model") would be worth patience
+            raise Refused(replace(failure_of(reply), trouble=Trouble.NOT_LOADED))
+        return reply
 
     try:
         patiently(attempt, deadline=LOAD + 60, sleep=runner.sleep)
