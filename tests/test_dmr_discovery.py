@@ -425,6 +425,15 @@ def test_a_named_place_that_does_not_answer_is_never_passed_by(world, name):
     assert "nothing listens there" in caught.value.message
 
 
+def test_a_certificate_that_cannot_be_read_is_told_with_its_variable(world):
+    built = world(
+        MODEL_RUNNER_HOST="https://127.0.0.1:1", MODEL_RUNNER_TLS_CA_CERT="/nowhere/ca.crt"
+    )
+    with pytest.raises(ModelUnreachable, match=r"/nowhere/ca\.crt") as caught:
+        find(None, built)
+    assert "MODEL_RUNNER_TLS_CA_CERT" in caught.value.remedy
+
+
 def test_a_place_that_never_answers_costs_no_more_than_its_share(world, monkeypatch):
     monkeypatch.setattr(discovery, "PATIENCE", 0.15)
     with socket.create_server(("127.0.0.1", 0)) as silent, serving(RUNNER) as url:

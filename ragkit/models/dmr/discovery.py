@@ -167,6 +167,11 @@ def _unreachable_there(places: Sequence[Place], found: Sequence[Attempt]) -> Mod
     remedy = f"correct {origin}, or start the runner. {FIXES}"
     if any("Ollama" in one.detail or "llama.cpp" in one.detail for one in found):
         remedy = f"use `provider: openai` with its base_url, which ends in /v1; or {remedy}"
+    if any("TLS" in one.detail or "certificates" in one.detail for one in found):
+        remedy = (
+            "set MODEL_RUNNER_TLS_CA_CERT to the file with the runner's certificate, or "
+            "MODEL_RUNNER_TLS_SKIP_VERIFY=true to trust any"
+        )
     return ModelUnreachable(f"no Docker Model Runner answers {words}", remedy)
 
 
