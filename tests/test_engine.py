@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import httpx2
@@ -16,6 +17,7 @@ from engine.plain import OpenAIServer
 from engine.runner import Runner
 
 EMBEDDINGS = "/engines/v1/embeddings"
+HASTY = httpx2.Timeout(10, read=0.05)
 FLAGS = ["--batch-size", "2048", "--ubatch-size", "2048"]
 
 
@@ -135,17 +137,23 @@ def test_an_equals_sign_passes_the_list_and_kills_the_engine(client: httpx2.Clie
     assert "error: invalid argument: --threads=8" in died.text
 
 
+def wait_for_work(runner: Runner) -> None:
+    until = time.monotonic() + 10
+    while not runner.engine.working:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
 def test_a_busy_runner_is_not_configured(light_runner: Runner, client: httpx2.Client) -> None:
-    embed(client, "warm")
-    light_runner.engine.seconds = 0.15
-    working = threading.Thread(target=embed, args=(client, "x"))
-    working.start()
-    while not any(shown.get("in_use") for shown in client.get("/engines/ps").json()):
-        pass
     body = {"model": "ai/embeddinggemma", "mode": "embedding", "runtime-flags": FLAGS}
-    busy = client.post("/engines/_configure", json=body)
-    assert (busy.status_code, busy.text) == (409, "runner already active\n")
+    working = threading.Thread(target=embed, args=(client, "x"))
+    with light_runner.engine.held():
+        working.start()
+        wait_for_work(light_runner)
+        busy = client.post("/engines/_configure", json=body)
+        assert client.get("/engines/ps").json()[0]["in_use"]
     working.join()
+    assert (busy.status_code, busy.text) == (409, "runner already active\n")
     assert client.post("/engines/_configure", json=body).status_code == 202
 
 
@@ -167,11 +175,11 @@ def test_a_preload_computes_nothing(light_runner: Runner, client: httpx2.Client)
 
 def test_a_client_that_leaves_ends_the_load(light_runner: Runner) -> None:
     light_runner.scheduler.load_seconds = 5
-    hasty = httpx2.Client(base_url=light_runner.url, timeout=0.05)
+    hasty = httpx2.Client(base_url=light_runner.url, timeout=HASTY)
     with hasty, pytest.raises(httpx2.ReadTimeout):
         embed(hasty, "x")
     while light_runner.scheduler.running:
-        pass
+        time.sleep(0.001)
     light_runner.scheduler.load_seconds = 0
     with httpx2.Client(base_url=light_runner.url) as client:
         assert embed(client, "x").status_code == 200
@@ -187,24 +195,22 @@ def test_what_is_in_flight_shares_the_context_of_a_causal_model(
     light_runner: Runner, client: httpx2.Client
 ) -> None:
     model = "ai/qwen3-embedding:0.6B-F16"
-    light_runner.engine.seconds = 0.05
-    assert embed(client, "word " * 1500, model=model).status_code == 200
-    too_long = embed(client, "word " * 2046, model=model)
-    assert (too_long.status_code, too_long.json()["error"]["type"]) == (
+    half, too_long = "word " * 1500, "word " * 2046
+    refused = embed(client, too_long, model=model)
+    assert (refused.status_code, refused.json()["error"]["type"]) == (
         400,
         "exceed_context_size_error",
     )
-    statuses: list[int] = []
-
-    def work() -> None:
-        statuses.append(embed(client, "word " * 1500, model=model).status_code)
-
-    both = [threading.Thread(target=work) for _ in range(2)]
-    for each in both:
-        each.start()
-    for each in both:
-        each.join()
-    assert sorted(statuses) == [200, 500]
+    answers: list[httpx2.Response] = []
+    working = threading.Thread(target=lambda: answers.append(embed(client, half, model=model)))
+    with light_runner.engine.held():
+        working.start()
+        wait_for_work(light_runner)
+        overflown = embed(client, half, model=model)
+    working.join()
+    assert (overflown.status_code, answers[0].status_code) == (500, 200)
+    assert overflown.json()["error"]["message"] == "Context size has been exceeded."
+    assert embed(client, half, model=model).status_code == 200
 
 
 def test_base64_is_the_same_vector_and_dimensions_are_ignored(client: httpx2.Client) -> None:
@@ -414,7 +420,7 @@ def test_faults_come_in_order_and_then_all_is_well(
 
 def test_a_hanging_request_is_never_answered(light_runner: Runner) -> None:
     light_runner.fail("*", faults.HANG)
-    hasty = httpx2.Client(base_url=light_runner.url, timeout=0.05)
+    hasty = httpx2.Client(base_url=light_runner.url, timeout=HASTY)
     with hasty, pytest.raises(httpx2.ReadTimeout):
         embed(hasty, "x")
     assert [each.status for each in light_runner.requests] == [None]

@@ -13,7 +13,8 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -52,6 +53,11 @@ class CannedEngine:
     def __init__(self) -> None:
         self.seconds = 0.0
         """How long each request takes."""
+        self.working = 0
+        """Requests that have begun and are not done."""
+        self._lock = threading.Lock()
+        self._free = threading.Event()
+        self._free.set()
         self.reply: chatter.Reply = None
         """What the chat models say; called with the request's body; None: their own text."""
 
@@ -63,6 +69,25 @@ class CannedEngine:
                 "srv    load_model: failed to load model"
             )
         return _Canned(self, model, mode, settings)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """No request is done before the block is left; `working` says how many have begun."""
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._free.set()
+
+    def pause(self) -> None:
+        """Take as long as a request should."""
+        with self._lock:
+            self.working += 1
+        if self.seconds:
+            time.sleep(self.seconds)
+        self._free.wait(30)
+        with self._lock:
+            self.working -= 1
 
 
 class Failed(Exception):
@@ -161,7 +186,7 @@ class _Canned:
         for count in counts:
             self._fit(count, whole)
         if whole:
-            time.sleep(self._engine.seconds)
+            self._engine.pause()
             return
         # the key-value cache is shared by all that is in flight, in as many slots as there are
         mine = sorted(counts, reverse=True)[: self._parallel]
@@ -170,7 +195,7 @@ class _Canned:
             if sum(busy) > self._context:
                 raise Failed(500, "Context size has been exceeded.", "server_error")
             self._working += mine
-        time.sleep(self._engine.seconds)
+        self._engine.pause()
         with self._lock:
             for count in mine:
                 self._working.remove(count)
@@ -247,7 +272,7 @@ class _Canned:
         prompt = len(_tokens(json.dumps(request.get("messages", []), ensure_ascii=False)))
         if prompt >= self._context:
             self._fit(prompt, whole=False)
-        time.sleep(self._engine.seconds)
+        self._engine.pause()
         spoken = chatter.spoken(request, self._engine.reply, thinks=self._model.gguf == "thinking")
         if not request.get("stream"):
             return as_json(chatter.completion(request, spoken, prompt))
