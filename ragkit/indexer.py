@@ -8,7 +8,7 @@ No step looks back, and every file is whole in the index, the old one or the new
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -289,7 +289,7 @@ def _put(index: Index, prepared: Prepared, listener: Listener) -> str:
 
 def _prepare_all(
     index: Index, files: Sequence[File], listener: Listener, executor: Executor | None
-) -> Iterator[Prepared]:
+) -> Generator[Prepared, None, None]:
     """Prepared files; with an executor or threads, batches run ahead of the caller."""
     digests = _digests(index.store)
     work = partial(

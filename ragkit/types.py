@@ -209,6 +209,9 @@ class Reranker(Protocol):
     def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
         """One score from 0 to 1 for each text, in order. Thread-safe. Raises ModelError."""
 
+    def close(self) -> None:
+        """Let connections go, if it has any; a second call does nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine import faults
+from engine.runner import Runner
 
 from ragkit import KnowledgeBase
 from ragkit.errors import ConfigError, ModelError, ModelNotFound, ModelUnreachable
 from ragkit.events import Embedding, Event, Failed, Indexed, Shortened
 from ragkit.types import Hit
-from tests.engine import faults
-from tests.engine.runner import Runner
 
 CONFIG = """
 models:
@@ -39,6 +39,7 @@ rag:
     strategies:
       - type: chunked-embeddings
         embedding_model: embedder
+        embedding_batch_size: 8
         database: ./code.db
         limit: 20
       - type: bm25
@@ -193,6 +194,8 @@ def test_a_walk_that_is_killed_half_way_embeds_only_the_rest_afterwards(
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
+    while any(seen.status is None for seen in light_runner.seen("*/embeddings")):
+        time.sleep(0.01)  # answers that nobody waits for any more
     first = embedded_texts(light_runner)
     assert first.total() >= 40
     light_runner.engine.seconds = 0
@@ -203,7 +206,7 @@ def test_a_walk_that_is_killed_half_way_embeds_only_the_rest_afterwards(
     again = [text for text, count in every.items() if count > 1]
     assert len(again) == len(first) - stored, "what was stored is not asked for again"
     # answers that were on their way when the process died: a request for each connection
-    assert len(again) <= 3 * 50
+    assert len(again) <= 3 * 8
     assert len(content(config)) == len(every)
 
 
@@ -293,7 +296,7 @@ def test_other_weights_below_the_same_name_are_noticed(made: Made, light_runner:
 
 @pytest.mark.parametrize(
     ("model", "words"),
-    [("ai/smollm2", "embed"), ("ai/broken", "load"), ("ai/bge-reranker-v2-m3", "rerank")],
+    [("ai/smollm2", "Pooling"), ("ai/broken", "load"), ("ai/bge-reranker-v2-m3", "rerank")],
 )
 def test_a_model_that_cannot_embed_is_refused_and_the_index_untouched(
     made: Made, light_runner: Runner, model: str, words: str
@@ -321,7 +324,9 @@ def test_vectors_with_nan_are_never_stored(made: Made, light_runner: Runner) -> 
     light_runner.fail("*/embeddings", faults.changes(spoil), rate=1.0)
     with pytest.raises(ModelError) as caught, opened(config) as kb:
         kb.index()
-    assert "NaN" in caught.value.message or "not a number" in caught.value.message
+    assert "zeros or not numbers" in caught.value.message
+    with opened(config) as kb:
+        assert kb.indexes[0].store.statistics().embeddings == 0
 
 
 def test_one_text_that_the_model_cannot_take_fails_its_file_alone(

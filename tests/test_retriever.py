@@ -52,6 +52,9 @@ class Judge:
             raise self.error
         return [float(text.split()[-1]) for text in texts]
 
+    def close(self) -> None:
+        """It holds nothing."""
+
 
 def index(*strategies: Fixed) -> Index:
     nothing: Any = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ragkit.cli.options import place, print_json
+from ragkit.cli.options import place, print_json, say
 from ragkit.cli.ready import models_ready, pull_option
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def index(
     for source in sources(path, config=config, name=name):
         if not dry_run:
             models_ready(source, pull=pull)
-        with KnowledgeBase(source) as kb:
+        with KnowledgeBase(source, hear=say) as kb:
             if dry_run:
                 for plan in kb.plan():
                     reports.append(_planned(plan))

@@ -35,3 +35,8 @@ def print_json(value: object) -> None:
     import json
 
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def say(notice: str) -> None:
+    """A note on stderr."""
+    click.echo(f"{click.style('note:', fg='yellow')} {notice}", err=True)

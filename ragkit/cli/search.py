@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ragkit.cli.options import place, print_json
+from ragkit.cli.options import place, print_json, say
 from ragkit.cli.ready import models_ready, pull_option
 from ragkit.errors import ModelError, StoreBusy
 
@@ -61,7 +61,7 @@ def search(
 
     source = locate(path, config=config, name=name)
     models_ready(source, pull=pull)
-    with KnowledgeBase(source, read_only=no_refresh) as kb:
+    with KnowledgeBase(source, read_only=no_refresh, hear=say) as kb:
         if not no_refresh:
             _refresh(kb)
         answer = kb.answer(query, limit)

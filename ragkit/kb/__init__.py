@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ragkit.config.rag import Source
 from ragkit.errors import QueryError, StoreMismatch
 from ragkit.events import Degraded, Listener, ignore
+from ragkit.kb.models import Hear, unheard
 from ragkit.kb.parts import Blueprint, blueprints, fusing, reranking
 from ragkit.kb.places import locate
 from ragkit.retriever import Answer, retrieve
@@ -37,18 +38,22 @@ class KnowledgeBase:
     threads; it is indexed by one at a time. Close it, or use it as a context manager.
     """
 
-    def __init__(self, source: Source, *, read_only: bool = False) -> None:
+    def __init__(self, source: Source, *, read_only: bool = False, hear: Hear = unheard) -> None:
         """Build the parts and open the databases.
 
+        `hear` gets what its models do otherwise than they are asked to, a sentence each, from any
+        thread: flags that had to be rewritten, a configuration that was refused, a download.
         Raises NotBuilt, ConfigError, ModelError, StoreError; nothing is left open then.
         """
         self.source = source
-        self.blueprints: Sequence[Blueprint] = blueprints(source)
+        self.blueprints: Sequence[Blueprint] = blueprints(source, hear)
         self._fuse = fusing(source)
-        self._reranking = reranking(source)
+        self._reranking = reranking(source, hear)
         with ExitStack() as opened:
             for blueprint in self.blueprints:
                 opened.callback(blueprint.let_go)
+            if self._reranking:
+                opened.callback(self._reranking.reranker.close)
             self.indexes: list[Index] = []
             for blueprint in self.blueprints:
                 index = blueprint.opened(source, read_only=read_only)
@@ -64,13 +69,14 @@ class KnowledgeBase:
         config: str | os.PathLike[str] | None = None,
         name: str | None = None,
         read_only: bool = False,
+        hear: Hear = unheard,
     ) -> KnowledgeBase:
         """The knowledge base of a folder, a file, or a configuration; see `places.locate`.
 
         `name` chooses one where a configuration defines several. The first index is built by
         `index()`; until then there is nothing to find. Raises RagkitError.
         """
-        return cls(locate(path, config=config, name=name), read_only=read_only)
+        return cls(locate(path, config=config, name=name), read_only=read_only, hear=hear)
 
     def index(
         self,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ragkit.config.models import Model
 from ragkit.config.rag import Source, StrategySettings
@@ -15,8 +15,15 @@ from ragkit.types import Embedded, Embedder, Kind, Reranker, Strategy
 if TYPE_CHECKING:
     from ragkit.types import Vectors
 
+Hear: TypeAlias = Callable[[str], None]
+"""Takes what a model does otherwise than the file says, a sentence each, from any thread."""
+
 CHAT_ONLY: Final = ("anthropic", "google", "amazon-bedrock", "azure", "github-copilot", "minimax")
 """Providers without an OpenAI-compatible endpoint for embeddings."""
+
+
+def unheard(notice: str) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +75,6 @@ def resolved(source: Source, reference: str) -> Model:
     provider = source.providers.get(model.provider)
     if provider is None:
         return model
-    from dataclasses import replace
-
     return replace(
         model,
         provider=provider.provider or "openai",
@@ -90,11 +95,15 @@ def can_rerank(model: Model) -> bool:
     )
 
 
-def embedder_of(source: Source, settings: StrategySettings) -> Embedder:
-    """The embedder of a strategy; nothing is asked of its server yet. Raises ModelError."""
+def embedder_of(source: Source, settings: StrategySettings, hear: Hear) -> Embedder:
+    """The embedder of a strategy; nothing is asked of its server yet.
+
+    `hear` gets what will be otherwise than the file says, when that is known. Raises ConfigError,
+    ModelError.
+    """
     model = resolved(source, settings.embedding_model or "auto")
     if model.provider in ("auto", "embedded"):
-        return embedded(model.model)
+        return embedded(model.model, hear)
     if model.provider == "dmr":
         from ragkit.models import dmr
 
@@ -105,6 +114,7 @@ def embedder_of(source: Source, settings: StrategySettings) -> Embedder:
             dimensions=settings.vector_dimensions,
             batch=settings.embedding_batch_size,
             concurrency=settings.max_embedding_concurrency,
+            hear=hear,
         )
     from ragkit.models import openai
 
@@ -119,18 +129,18 @@ def embedder_of(source: Source, settings: StrategySettings) -> Embedder:
     )
 
 
-def embedded(name: str) -> Embedder:
+def embedded(name: str, hear: Hear) -> Embedder:
     """A model that runs in this process; `auto` takes the one that needs nothing. ModelError."""
     if name == "minilm":
         from ragkit.models.embedded import MiniLMEmbedder
 
-        return MiniLMEmbedder()
+        return MiniLMEmbedder(notice=hear)
     from ragkit.models.embedded import StaticEmbedder
 
     return StaticEmbedder()
 
 
-def reranker_of(source: Source) -> Reranker | None:
+def reranker_of(source: Source, hear: Hear) -> Reranker | None:
     """The reranker of a knowledge base, None without one; nothing is asked of its server yet."""
     settings = source.results.reranking
     if settings is None:
@@ -139,7 +149,9 @@ def reranker_of(source: Source) -> Reranker | None:
     if model.provider == "dmr":
         from ragkit.models import dmr
 
-        return dmr.reranker(model.model, base_url=model.base_url, options=model.provider_opts)
+        return dmr.reranker(
+            model.model, base_url=model.base_url, options=model.provider_opts, hear=hear
+        )
     from ragkit.models import openai
 
     return openai.reranker(

@@ -15,11 +15,13 @@ from ragkit.config.rag import Chunking, Source, StrategySettings
 from ragkit.errors import ConfigError, ModelError, NotBuilt, ReadError
 from ragkit.kb.models import (
     Absent,
+    Hear,
     can_embed,
     can_rerank,
     embedder_of,
     reranker_of,
     resolved,
+    unheard,
     waits,
 )
 from ragkit.kb.places import database_of
@@ -184,7 +186,7 @@ def read(file: File) -> Document | Skip:
     return Document(file.path, text, digest, chunkers.language_of(file.path, text[:200]))
 
 
-def blueprints(source: Source) -> list[Blueprint]:
+def blueprints(source: Source, hear: Hear = unheard) -> list[Blueprint]:
     """The indexes of a knowledge base; strategies that chunk alike share one.
 
     Raises NotBuilt for what this version cannot do yet, ConfigError for what no version could.
@@ -201,7 +203,7 @@ def blueprints(source: Source) -> list[Blueprint]:
         Blueprint(
             name=source.name if len(groups) == 1 else f"{source.name}/{group[0].name}",
             database=database_of(source, group[0]),
-            strategies=tuple(_strategy(source, settings) for settings in group),
+            strategies=tuple(_strategy(source, settings, hear) for settings in group),
             docs=_docs(source, group[0]),
             respect_vcs=_respects_vcs(source, group[0]),
             chunking=group[0].chunking,
@@ -226,10 +228,10 @@ def fusing(source: Source) -> Fusion:
             return partial(fusion.rrf, k=settings.k)
 
 
-def reranking(source: Source) -> Reranking | None:
+def reranking(source: Source, hear: Hear = unheard) -> Reranking | None:
     """The reranking that the results of a knowledge base ask for. Raises ModelError."""
     settings = source.results.reranking
-    reranker = reranker_of(source)
+    reranker = reranker_of(source, hear)
     if settings is None or reranker is None:
         return None
     return Reranking(reranker, top_k=settings.top_k, threshold=settings.threshold)
@@ -266,7 +268,7 @@ def not_built(source: Source) -> Iterator[tuple[str, str]]:
             yield _where(source), f"results.{key} is not built yet"
 
 
-def _strategy(source: Source, settings: StrategySettings) -> Strategy:
+def _strategy(source: Source, settings: StrategySettings, hear: Hear) -> Strategy:
     if settings.type == "bm25":
         return BM25(
             name=settings.name,
@@ -275,7 +277,7 @@ def _strategy(source: Source, settings: StrategySettings) -> Strategy:
             b=settings.b,
             threshold=settings.threshold or 0.0,
         )
-    embedder = embedder_of(source, settings)
+    embedder = embedder_of(source, settings, hear)
     wanted = settings.vector_dimensions
     here = resolved(source, settings.embedding_model or "auto").provider in ("auto", "embedded")
     # servers' models are asked when the index is opened; some can give shorter vectors

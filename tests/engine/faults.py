@@ -44,6 +44,8 @@ class Fault:
         whole = response.body if isinstance(response.body, bytes) else b"".join(response.body)
         if self.how == "half":
             return Response(response.status, whole, response.headers, kept=0.5)
+        if not whole:  # a preload, say, has no value that could be changed
+            return response
         assert self.change is not None
         value = self.change(json.loads(whole))
         # NaN is not JSON, and yet what a broken model's answer holds
