@@ -498,7 +498,7 @@ def test_an_overflowing_context_means_less_at_once(server: EmbeddingServer, make
 
 
 def test_no_more_requests_at_once_than_allowed(server: EmbeddingServer, make: Make) -> None:
-    server.pace = 0.0005
+    server.pace = 0.002
     make(batch=4, concurrency=3).embed(some(200), "document")
     assert server.most_at_once == 3
 
@@ -568,6 +568,19 @@ def test_a_query_does_not_wait_for_the_documents(server: EmbeddingServer, make: 
     finally:
         held.set()
         stream.join()
+
+
+def test_while_questions_come_documents_go_one_request_at_a_time(
+    server: EmbeddingServer, make: Make
+) -> None:
+    server.pace = 0.002
+    embedder = make(batch=4, concurrency=3)
+    embedder.embed(some(40), "document")
+    assert server.most_at_once == 3
+    embedder.embed(["query"], "query")
+    server.most_at_once = 0
+    embedder.embed(some(80)[40:], "document")
+    assert server.most_at_once == 1
 
 
 def test_a_caller_that_takes_nothing_gets_nothing_more_made(

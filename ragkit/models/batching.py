@@ -115,8 +115,9 @@ class Gauge:
         found = tokens / pieces
         if not 0.02 < found < 50:
             return
-        # the mean of n texts is √n times as near to the truth as one
-        off = (found / self._rate - 1) * math.sqrt(len(jobs))
+        # The mean of n texts would be √n times as near to the truth as one, were they not of the
+        # same files as a rule.
+        off = (found / self._rate - 1) * len(jobs) ** 0.25
         weight = max(0.05, 1 / (self._answers + 1))
         if self._answers:
             spread = math.sqrt((1 - weight) * self._spread**2 + weight * off**2)
@@ -153,6 +154,7 @@ class Gauge:
     def suspects(self, jobs: Sequence[Job]) -> list[list[Job]]:
         """The same texts in two requests, when one is too long and none looks so: the longest
         first, alone; halves when that has been wrong twice."""
+        self._spread = min(self._spread * 1.5, 0.4)  # that was a surprise
         ordered = sorted(jobs, key=lambda job: -job.pieces)
         for job in ordered:
             job.blamed += 1

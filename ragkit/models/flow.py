@@ -9,6 +9,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+QUESTIONS: Final = 2.0
+"""Seconds after an urgent request in which the next one is expected."""
 
 
 class Closed(Exception):
@@ -31,11 +35,12 @@ class Flow:
         self._tokens = 0
         self._patient = 0  # retries that wait for their turn: they go before new work
         self._quiet_until = 0.0
+        self._asked_at = float("-inf")  # when the last urgent request began
         self._halved_at = 0.0
 
     def headroom(self) -> float:
         """Tokens that a new request may have now; 0 where none may begin. Hold `changed`."""
-        if self._patient or self._requests >= int(self._width) or self.quiet() > 0:
+        if self._patient or self._requests >= self._breadth() or self.quiet() > 0:
             return 0
         if self._context is None:
             return float("inf")
@@ -57,6 +62,8 @@ class Flow:
                 self.changed.notify_all()
             self._requests += not urgent
             self._tokens += tokens
+            if urgent:
+                self._asked_at = time.monotonic()
         try:
             yield
         finally:
@@ -97,7 +104,13 @@ class Flow:
         if urgent or not self._requests:
             return True
         fits = self._context is None or self._tokens + tokens <= self._context
-        return fits and self._requests < int(self._width)
+        return fits and self._requests < self._breadth()
+
+    def _breadth(self) -> int:
+        """Requests that may be under way. Servers take them in order, so where questions come, no
+        question waits for more than one other request."""
+        asked = time.monotonic() - self._asked_at < QUESTIONS
+        return 1 if asked else int(self._width)
 
     def quiet(self) -> float:
         """Seconds for which no request may begin."""
