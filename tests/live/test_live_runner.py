@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from ragkit.models.chat import RemoteChat, Sampling
 from ragkit.models.dmr.records import LocalModel
 from ragkit.models.dmr.references import name_of
 from ragkit.models.dmr.runner import Runner
@@ -15,6 +16,7 @@ from ragkit.models.embedding import Identity, RemoteEmbedder
 from ragkit.models.http import Client
 from ragkit.models.profiles import profile_of
 from ragkit.models.reranking import RemoteReranker
+from ragkit.types import Message
 
 TEXTS = (
     "Paris is the capital and largest city of France.",
@@ -93,6 +95,28 @@ def test_a_reranker_tells_an_answer_from_nonsense(
     finally:
         reranker.close()
     assert 1 >= answer > nonsense >= 0
+
+
+def test_a_chat_model_answers_in_pieces_and_can_be_interrupted(
+    live: Runner, chat_model: LocalModel
+) -> None:
+    chat = RemoteChat(
+        Client(live.endpoint),
+        model=chat_model.reference,
+        name=chat_model.reference,
+        sampling=Sampling(temperature=0, max_tokens=400),
+    )
+    question = [Message("user", "Say hello.")]
+    try:
+        pieces = list(chat.chat(question))
+        assert "".join(piece.content + piece.reasoning for piece in pieces).strip()
+        assert pieces[-1].finish or pieces[-1].usage
+        interrupted = chat.chat(question)
+        next(interrupted)
+        interrupted.close()
+        assert next(iter(chat.chat(question)))
+    finally:
+        chat.close()
 
 
 def test_a_model_can_be_pulled(live: Runner) -> None:
