@@ -46,13 +46,18 @@ rag:
     strategies:
       - type: chunked-embeddings
         embedding_model: embedder
+        embedding_batch_size: {batch}
         database: {database}
         chunking: {{size: 1000}}
       - type: bm25
         database: {database}
         chunking: {{size: 1000}}
 """
-FAILURES = (faults.EMPTY_500, faults.BAD_GATEWAY, faults.RESET, faults.HALF, faults.too_many(1))
+FAILURES = (*faults.USUAL, faults.HALF, faults.too_many(1))
+"""500, 502, a connection that breaks, no answer at all, 429 with and without a wait, half an
+answer."""
+FEW = 10
+"""Texts of a request where failures and interruptions are counted: there shall be many requests."""
 
 
 @dataclass
@@ -109,11 +114,15 @@ def corpus(folder: Path, chunks: int) -> int:
     return made
 
 
-def configured(folder: Path, runner: Runner, name: str) -> Path:
-    """A configuration whose database is new."""
+def configured(folder: Path, runner: Runner, name: str, batch: int = 50) -> Path:
+    """A configuration whose database is new; `batch` is the most texts of a request."""
     config = folder / f"{name}.yaml"
     text = CONFIG.format(
-        model=MODEL, url=runner.url, folder=folder / "docs", database=folder / f"{name}.db"
+        model=MODEL,
+        url=runner.url,
+        batch=batch,
+        folder=folder / "docs",
+        database=folder / f"{name}.db",
     )
     config.write_text(text, encoding="utf-8")
     return config
@@ -189,11 +198,11 @@ def overhead(folder: Path, runs: int) -> dict[str, object]:
 def failing(folder: Path) -> dict[str, object]:
     """5 % of the requests fail; the index is compared with one that was built in peace."""
     with serving(CannedEngine()) as runner:
-        calm = indexed(configured(folder, runner, "calm"))
+        calm = indexed(configured(folder, runner, "calm", FEW))
         expected = content(folder / "calm.yaml")
         runner.requests.clear()
         runner.fail("*/embeddings", FAILURES, rate=0.05, seed=1)
-        run = indexed(configured(folder, runner, "failing"))
+        run = indexed(configured(folder, runner, "failing", FEW))
         runner.faults.clear()
         injected = Counter(seen.fault for seen in runner.seen("*/embeddings") if seen.fault)
         texts = embedded(runner)
@@ -213,7 +222,7 @@ def killed(folder: Path) -> dict[str, object]:
     """SIGKILL at about half, then again to the end."""
     engine = CannedEngine()
     with serving(engine) as runner:
-        config = configured(folder, runner, "killed")
+        config = configured(folder, runner, "killed", FEW)
         whole = len(embedded_of(folder))
         engine.seconds = 0.1
         process = subprocess.Popen(
