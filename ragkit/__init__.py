@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ragkit.version import __version__
+
 if TYPE_CHECKING:
     from ragkit.errors import RagkitError
     from ragkit.indexer import Summary
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from ragkit.retriever import Answer
     from ragkit.types import Chunk, Document, Hit
 
-__version__ = "0.1.0"
 
 __all__ = [
     "Answer",

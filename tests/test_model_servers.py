@@ -205,8 +205,8 @@ def test_a_walk_that_is_killed_half_way_embeds_only_the_rest_afterwards(
     every = embedded_texts(light_runner)
     again = [text for text, count in every.items() if count > 1]
     assert len(again) == len(first) - stored, "what was stored is not asked for again"
-    # answers that were on their way when the process died: a request for each connection
-    assert len(again) <= 3 * 8
+    # answers that were on their way, or just come, when the process died
+    assert len(again) <= 8 * 8
     assert len(content(config)) == len(every)
 
 

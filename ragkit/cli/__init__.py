@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import click
 
-from ragkit import __version__
 from ragkit.cli.doctor import doctor
 from ragkit.cli.index import index
 from ragkit.cli.models import models
@@ -16,6 +15,7 @@ from ragkit.cli.project import check, config, init
 from ragkit.cli.search import search
 from ragkit.cli.status import status
 from ragkit.errors import RagkitError
+from ragkit.version import __version__
 
 NO_HIT = 1
 ERROR = 2

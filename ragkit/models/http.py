@@ -208,7 +208,7 @@ class Client:
     ) -> httpx2.Request:
         import httpx2
 
-        from ragkit import __version__
+        from ragkit.version import __version__
 
         sent = {"user-agent": f"ragkit/{__version__}", **headers}
         if self.endpoint.key:
