@@ -123,7 +123,7 @@ class Front:
         `pattern` is a glob over the path, without prefix and query ("*/embeddings"), or over method
         and path ("POST /engines/_configure"). See `faults` for what can happen.
         """
-        chosen = [faults] if isinstance(faults, Fault) else list(faults)
+        chosen = list(faults) if isinstance(faults, Sequence) else [faults]
         self.faults.add(pattern, chosen, rate=rate, seed=seed)
 
     def seen(self, pattern: str) -> list[Seen]:
