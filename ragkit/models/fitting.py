@@ -14,6 +14,9 @@ from ragkit.models.failures import Failure
 _FULL: Final = 0.9
 """Share of the limit that an estimate may reach: it may be wrong by some tokens."""
 
+_TELLING: Final = 250
+"""Bytes from which a pair tells more of the rate than of the prompt around it."""
+
 
 class Room:
     """What one reranker takes."""
@@ -54,7 +57,7 @@ class Room:
         """A request with these had so many tokens."""
         size = sum(_bytes(document) for document in documents) + _bytes(query) * len(documents)
         read = tokens - self._around * len(documents)
-        if read < 1 or not 0.3 < size / read < 10:
+        if size < _TELLING * len(documents) or read < 1 or not 0.3 < size / read < 10:
             return
         # the first answer knows more than the guess did; later ones only differ by their texts
         self._rate += (0.3 if self._learnt else 1.0) * (size / read - self._rate)
