@@ -55,7 +55,7 @@ def list_(as_json: bool, host: str | None) -> None:
         print_json(
             {
                 "version": 1,
-                "runner": str(runner.endpoint) if runner else None,
+                "runner": str(runner.endpoint) if runner and not error else None,
                 "models": [described(model) for model in found],
                 "embedded": [
                     {"name": one.subject, "usable": one.state == "ok", "detail": one.detail}

@@ -33,11 +33,17 @@ def json_option(command: Command) -> Command:
 
 
 def runner_at(url: str | None) -> Runner:
-    """The runner at a URL, or the one that is found. Raises ModelUnreachable."""
+    """The runner at a URL, or the one that is found; closed when the command ends.
+
+    Raises ModelUnreachable.
+    """
     from ragkit.models.dmr.discovery import find
     from ragkit.models.dmr.runner import Runner
 
-    return Runner(find(url))
+    runner = Runner(find(url))
+    if (context := click.get_current_context(silent=True)) is not None:
+        context.call_on_close(runner.client.close)
+    return runner
 
 
 def plain(reference: str) -> str:

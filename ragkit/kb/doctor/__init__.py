@@ -15,6 +15,7 @@ from ragkit.kb.doctor.uses import Use, uses
 
 if TYPE_CHECKING:
     from ragkit.config import Configuration
+    from ragkit.models.dmr.runner import Runner
 
 __all__ = ["Finding", "State", "Use", "embedded", "examine", "uses"]
 
@@ -46,16 +47,25 @@ def _of_runners(
     uses: Sequence[Use], host: str | None, chat: bool, *, needed: bool
 ) -> Iterator[Finding]:
     """Each runner that is used, the models below it; the usual one even if nothing uses it."""
-    from ragkit.kb.doctor import local, runner
+    from ragkit.kb.doctor import runner
 
     urls = dict.fromkeys(host or use.model.base_url for use in uses) or {host: None}
     for url in urls:
         there = yield from runner.examine(url, needed=needed or host is not None)
-        for use in uses:
-            if (host or use.model.base_url) != url:
-                continue
-            if there is None:
-                words = f"for {use.task}: not looked at, as no model runner answers"
-                yield Finding("model", use.name, "skipped", words)
-            else:
-                yield from local.examine(use, there, chat=chat)
+        try:
+            for use in uses:
+                if (host or use.model.base_url) == url:
+                    yield from _of_model(use, there, chat)
+        finally:
+            if there is not None:
+                there.client.close()
+
+
+def _of_model(use: Use, there: Runner | None, chat: bool) -> Iterator[Finding]:
+    if there is None:
+        words = f"for {use.task}: not looked at, as no model runner answers"
+        yield Finding("model", use.name, "skipped", words)
+        return
+    from ragkit.kb.doctor import local
+
+    yield from local.examine(use, there, chat=chat)

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from ragkit.errors import ModelError
-from ragkit.kb.doctor.finding import Finding, timed
+from ragkit.errors import ModelError, RagkitError
+from ragkit.kb.doctor.finding import Finding, State, timed
 
 if TYPE_CHECKING:
     from ragkit.types import Embedder
@@ -24,10 +24,6 @@ def embedded(used: Collection[str] = ()) -> Iterator[Finding]:
     yield _minilm("embedded/minilm" in used)
 
 
-class _NotHere(Exception):
-    """The model's files would be downloaded now."""
-
-
 def _static() -> Finding:
     from ragkit.models.embedded import StaticEmbedder
 
@@ -36,43 +32,28 @@ def _static() -> Finding:
 
 def _minilm(used: bool) -> Finding:
     name = "embedded/minilm"
+    bad: State = "failure" if used else "skipped"
     if find_spec("onnxruntime") is None:
-        return Finding(
-            "embedded",
-            name,
-            "failure" if used else "skipped",
-            "not usable: onnxruntime is not installed",
-            "pip install 'ragkit[local]'",
-            data={"usable": False},
-        )
-    from ragkit.models.embedded import weights
-
-    def refuse(message: str) -> None:
-        raise _NotHere
+        words = "not usable: onnxruntime is not installed"
+        return _unusable(name, bad, words, "pip install 'ragkit[local]'")
+    from ragkit.models.embedded import MiniLMEmbedder, weights
 
     try:
-        weights.find(notice=refuse)
-    except _NotHere:
-        return Finding(
-            "embedded",
+        there = weights.here()
+    except ModelError as error:  # about the folder that the user named
+        return _unusable(name, bad, error.message, error.remedy)
+    if there is None:
+        return _unusable(
             name,
             "warning" if used else "skipped",
             "its files (91 MB) are not on this machine; they are downloaded when it is first used",
             "ragkit models pull embedded/minilm",
-            data={"usable": False},
         )
-    except ModelError as error:
-        return Finding(
-            "embedded",
-            name,
-            "failure" if used else "skipped",
-            error.message,
-            error.remedy,
-            data={"usable": False},
-        )
-    from ragkit.models.embedded import MiniLMEmbedder
-
     return _tried(name, MiniLMEmbedder)
+
+
+def _unusable(name: str, state: State, words: str, remedy: str) -> Finding:
+    return Finding("embedded", name, state, words, remedy, data={"usable": False})
 
 
 def _tried(name: str, load: type[Embedder]) -> Finding:
@@ -85,10 +66,8 @@ def _tried(name: str, load: type[Embedder]) -> Finding:
 
     try:
         embedder, seconds = timed(work)
-    except ModelError as error:
-        return Finding(
-            "embedded", name, "failure", error.message, error.remedy, data={"usable": False}
-        )
+    except RagkitError as error:
+        return _unusable(name, "failure", error.message, error.remedy)
     return Finding(
         "embedded",
         name,

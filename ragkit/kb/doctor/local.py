@@ -10,14 +10,17 @@ from ragkit.kb.doctor import probes
 from ragkit.kb.doctor.finding import Finding, State, timed
 from ragkit.kb.doctor.indexed import embedding
 from ragkit.kb.doctor.uses import Use
+from ragkit.models.chat import RemoteChat
 from ragkit.models.dmr.options import Options, options_of
-from ragkit.models.dmr.ready import prepare
+from ragkit.models.dmr.ready import RERANKING, Prepared, prepare
 from ragkit.models.dmr.records import NONE, RANK, LocalModel
 from ragkit.models.dmr.references import short
 from ragkit.models.dmr.runner import Runner
 
 EMBEDDINGS: Final = "/engines/v1/embeddings"
-RERANKING: Final = ("/engines/rerank", "/rerank", "/engines/llama.cpp/rerank")
+
+
+WHEN: Final = {"embedding": "indexing", "reranking": "searching"}
 
 
 def examine(use: Use, runner: Runner, *, chat: bool) -> Iterator[Finding]:
@@ -36,17 +39,21 @@ def examine(use: Use, runner: Runner, *, chat: bool) -> Iterator[Finding]:
         yield _missing(use)
         return
     yield _identity(use, model)
-    yield from _suitable(use, model)
+    for found in _suitable(use, model):
+        yield found
+        if found.state == "failure":
+            return
     for notice in options.notices:
         yield Finding("model.options", use.name, "warning", notice)
     if draft := options.speculative and options.speculative.draft_model:
         yield from _draft(use, draft, runner)
-    if use.task == "completion":
+    if use.task == "completion" and not chat:
         yield from _configured(use, runner)
-        yield _answering(use) if chat else _unasked(use)
-    elif (yield from _prepared(use, runner, options)):
+        words = "not asked for an answer: give --chat"
+        yield Finding("model.chat", use.name, "skipped", words)
+    elif (prepared := (yield from _prepared(use, runner, options))) is not None:
         yield from _configured(use, runner)
-        yield from _probed(use, runner, model)
+        yield from _probed(use, runner, prepared)
 
 
 def _missing(use: Use) -> Finding:
@@ -55,7 +62,7 @@ def _missing(use: Use) -> Finding:
         "model",
         use.name,
         "failure",
-        f"not found locally; {' and '.join(use.places)} needs it",
+        f"not found locally; used by {', '.join(use.places)}",
         f"docker model pull {reference}",
         data={"local": False, "task": use.task, "places": list(use.places)},
     )
@@ -139,43 +146,51 @@ def _plain(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _prepared(use: Use, runner: Runner, options: Options) -> Generator[Finding, None, bool]:
-    """Configure and load it as indexing does; whether it could be loaded."""
-    mode = "embedding" if use.task == "embedding" else "reranking"
+def _prepared(
+    use: Use, runner: Runner, options: Options
+) -> Generator[Finding, None, Prepared | None]:
+    """Configure and load it as indexing does; None where that was not possible."""
     try:
-        prepared, seconds = timed(lambda: prepare(runner, use.model.model, mode, options))
+        prepared, seconds = timed(lambda: prepare(runner, use.model.model, use.task, options))
     except RagkitError as error:
         yield Finding("model.loading", use.name, "failure", error.message, error.remedy)
-        return False
+        return None
     told = set(options.notices)
     for notice in prepared.notices:
         if notice not in told:
             yield Finding("model.configuration", use.name, "warning", notice)
-    words = "loaded, and configured as indexing does it"
+    words = "loaded" if use.task == "completion" else f"loaded as {WHEN[use.task]} does it"
+    if prepared.limit is not None and use.task != "completion":
+        words += f"; should take texts of {prepared.limit:,} tokens"
     data = {"limit": prepared.limit}
     yield Finding("model.loading", use.name, "ok", words, seconds=seconds, data=data)
-    return True
+    return prepared
 
 
-def _probed(use: Use, runner: Runner, model: LocalModel) -> Iterator[Finding]:
-    target = probes.Target(runner.client, use.name, use.model.model)
+def _probed(use: Use, runner: Runner, prepared: Prepared) -> Iterator[Finding]:
+    model = prepared.model
+    target = probes.Target(runner.client, use.name, model.reference)
     if use.task == "reranking":
         yield probes.rerank(target, RERANKING)
+        return
+    if use.task == "completion":
+        yield _answering(use, runner, prepared)
         return
     raise_limit = (
         f"let the runner take more: ragkit models configure {use.model.model} --mode embedding "
         "--context-size 2048 -- --batch-size 2048 --ubatch-size 2048"
     )
-    yield from embedding(use, target, EMBEDDINGS, own_limit=model.context, remedy=raise_limit)
+    yield from embedding(
+        use,
+        target,
+        EMBEDDINGS,
+        own_limit=model.trained_context or model.context,
+        remedy=raise_limit,
+    )
 
 
-def _unasked(use: Use) -> Finding:
-    return Finding("model.chat", use.name, "skipped", "not asked for an answer: give --chat")
-
-
-def _answering(use: Use) -> Finding:
-    from ragkit.models import dmr
-
-    model = use.model
-    machine = dmr.chat(model.model, base_url=model.base_url, options=model.provider_opts)
+def _answering(use: Use, runner: Runner, prepared: Prepared) -> Finding:
+    machine = RemoteChat(
+        runner.client, model=prepared.model.reference, name=use.name, sampling=probes.BRIEFLY
+    )
     return probes.chat(use.name, machine)

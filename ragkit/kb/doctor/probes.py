@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from ragkit.errors import InputTooLong, ModelError
+from ragkit.errors import InputTooLong, ModelError, ModelUnreachable
 from ragkit.kb.doctor.finding import Finding, State, timed
 from ragkit.models.answers import Garbled, unit, vectors_of
 from ragkit.models.failures import error_of, failure_of
-from ragkit.models.http import Client
+from ragkit.models.http import Client, Unanswered
 from ragkit.models.profiles import Profile
+from ragkit.models.scoring import scores_of
+from ragkit.models.speaking import Sampling
 from ragkit.types import Chat, Message
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ RIGHT: Final = 1
 SENTENCE: Final = "the house on the hill has a red door and two small windows to the garden "
 LONG: Final = 700
 """Words of the long text. Each is at least one token, so it has at least as many of these."""
+
+BRIEFLY: Final = Sampling(temperature=0.0, max_tokens=512)
+"""For a short answer; models that think first need room for it."""
 
 RERANKER: Final = "docker model pull hf.co/ggml-org/Qwen3-Reranker-0.6B-Q8_0-GGUF"
 """A reranker whose file is known to be whole."""
@@ -258,21 +263,21 @@ def _scores(target: Target, paths: Sequence[str]) -> tuple[list[float], float]:
     for path in others:
         try:
             return _scored(target, path)
-        except ModelError as error:
-            if "does not serve this" not in error.message:
-                raise
+        except Unanswered:
+            raise
+        except ModelUnreachable:  # it is not served at this path
+            continue
     return _scored(target, last)
 
 
 def _scored(target: Target, path: str) -> tuple[list[float], float]:
     body: dict[str, object] = {"query": CAPITAL, "documents": list(PASSAGES)}
-    target.ask(path, **body)  # loads the model
+    target.ask(path, **body)  # whatever the first one takes longer
     answer, seconds = target.ask(path, **body)
     try:
-        by_index = {int(one["index"]): float(one["relevance_score"]) for one in answer["results"]}
-        return [by_index[i] for i in range(len(PASSAGES))], seconds
-    except (KeyError, TypeError, ValueError):
-        raise _unexpected(target, "one score for each passage") from None
+        return scores_of(answer, len(PASSAGES)), seconds
+    except Garbled as error:
+        raise _unexpected(target, f"scores: {error}") from None
 
 
 def _vectors(answer: Any, count: int, target: Target) -> Vectors:
@@ -286,7 +291,7 @@ def _vectors(answer: Any, count: int, target: Target) -> Vectors:
 def _unexpected(target: Target, what: str) -> ModelError:
     where = target.client.endpoint
     return ModelError(
-        f"{where}: {target.model}: it answered with something else than {what}",
+        f"{where}: {target.model} answered with something else than {what}",
         "check that the model is one for this task",
     )
 
