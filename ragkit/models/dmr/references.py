@@ -29,7 +29,7 @@ def canonical(reference: str) -> str:
         return f"sha256:{found[1]}" if found[1] else text
     name, tag = _parted(text)
     while (bare := _without(name, _DOCKER_HUB)) != name:
-        name = bare
+        name = bare.strip()
     if name.startswith(_SHORT_HUGGING_FACE):
         name = _HUGGING_FACE + name.removeprefix(_SHORT_HUGGING_FACE)
     if not name.strip():
