@@ -32,6 +32,7 @@ CANONICAL = [
     ("registry-1.docker.io/me/x", "me/x:latest"),
     ("docker.io/x", "ai/x:latest"),
     ("docker.io/", ""),
+    ("docker.io/ docker.io/x", "ai/x:latest"),
     (
         "hf.co/ggml-org/Qwen3-Reranker-0.6B-Q8_0-GGUF",
         "huggingface.co/ggml-org/qwen3-reranker-0.6b-q8_0-gguf:latest",
