@@ -130,7 +130,7 @@ def reranker(
         paths=paths,
         forms=("documents", "texts"),
         score=score,
-        explain=partial(explained, Client(where, connect=CONNECT), model),
+        explain=partial(explained, where, model),
     )
 
 
@@ -160,7 +160,7 @@ def chat(
         extra_body=extra_body,
         # OpenAI's newer models refuse the old name, and other servers do not know the new one
         max_tokens_key="max_completion_tokens" if is_openai else "max_tokens",
-        explain=partial(explained, client, model),
+        explain=partial(explained, client.endpoint, model),
     )
 
 
@@ -169,12 +169,11 @@ def models(client: Client) -> list[str]:
     return [str(each["id"]) for each in listed(client)]
 
 
-def explained(client: Client, model: str, failure: Failure) -> ModelError:
+def explained(where: Endpoint, model: str, failure: Failure) -> ModelError:
     """The failure as an error, with what the server has where it does not have the model."""
-    where = client.endpoint
     error = error_of(failure, model=model, where=where)
     if failure.trouble is Trouble.NOT_FOUND:
-        return ModelNotFound(error.message, _choice(client))
+        return ModelNotFound(error.message, _choice(where))
     if failure.trouble is Trouble.WRONG_PATH and not where.root.endswith("/v1"):
         return type(error)(error.message, f"try base_url: {where.root}/v1")
     return error
@@ -199,7 +198,7 @@ class ServedEmbedder(RemoteEmbedder):
     def _named(self, error: ModelError) -> ModelError:
         if not isinstance(error, ModelNotFound) or error.remedy.startswith("ollama pull"):
             return error
-        return ModelNotFound(error.message, _choice(self._client))
+        return ModelNotFound(error.message, _choice(self._client.endpoint))
 
 
 _ENDS: Final = ("/embeddings", "/chat/completions", "/rerank", "/models")
@@ -250,12 +249,15 @@ def _is_cloud(where: Endpoint) -> bool:
     return urlsplit(where.root).netloc in clouds
 
 
-def _choice(client: Client) -> str:
+def _choice(where: Endpoint) -> str:
     """What to do about a model that the server does not have."""
+    client = Client(where, connect=CONNECT)
     try:
         names = models(client)
     except ModelError:
         names = []
+    finally:
+        client.close()
     if not names:
         return "pull it there, or name another"
     shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
