@@ -64,6 +64,11 @@ def of_llama(code: int, message: str, kind: str = "server_error", **more: object
         (502, "", Trouble.TRANSIENT),
         (503, of_llama(503, "Loading model", "unavailable_error"), Trouble.BUSY),
         (503, "service unavailable\n", Trouble.BUSY),
+        (
+            500,
+            "unable to load runner: llama.cpp failed\nllama_model_load: error loading model: x",
+            Trouble.NOT_LOADED,
+        ),
         (504, "<html><title>504 Gateway Time-out</title>", Trouble.SLOW),
         (507, "Runtime memory requirement for model exceeds", Trouble.REFUSED),
         (522, "", Trouble.TRANSIENT),

@@ -159,7 +159,10 @@ _WORDS: Final[tuple[tuple[Trouble, re.Pattern[str]], ...]] = tuple(
             r"request too large|request entity too large|max(imum)? allowed batch size"
             r"|tokens per request|batch size .*exceed|in one batch",
         ),
-        (Trouble.BUSY, r"backend loading disabled|loading model|model is (still )?loading"),
+        (
+            Trouble.BUSY,
+            r"backend loading disabled|(?<!error )loading model|model is (still )?loading",
+        ),
         (Trouble.TRANSIENT, r"took too long to initialize|context canceled"),
         (Trouble.NOT_LOADED, r"unable to load runner"),
         (Trouble.DIED, r'"sequence_number"\s*:|terminated unexpectedly'),
