@@ -58,6 +58,8 @@ def _nothing(subject: str, needed: bool) -> Iterator[Finding]:
         return
     docker = discovery.docker_status()
     said = docker.detail
+    if "unknown flag" in said or "is not a docker command" in said:
+        said = "Docker's plugin for models is not installed, or very old"
     if docker.running:
         said = f"docker model status says that it runs ({docker.kind or 'of unknown kind'})"
         said += f" at {docker.endpoint}" if docker.endpoint else ""
