@@ -71,7 +71,7 @@ def endpoint(
         )
     root = _root(base_url) if base_url else known.base_url if known else ""
     variable = token_key
-    if known and not token_key and urlsplit(root).netloc == urlsplit(known.base_url).netloc:
+    if known and not token_key and _place(root) == _place(known.base_url):
         variable = known.variable
     return Endpoint(root, key=_key(variable, provider, environment) if variable else None)
 
@@ -245,8 +245,14 @@ def _key(variable: str, provider: str, environment: Mapping[str, str]) -> str:
 
 
 def _is_cloud(where: Endpoint) -> bool:
-    clouds = [urlsplit(known.base_url).netloc for known in PROVIDERS.values() if known.variable]
-    return urlsplit(where.root).netloc in clouds
+    clouds = [_place(known.base_url) for known in PROVIDERS.values() if known.variable]
+    return _place(where.root) in clouds
+
+
+def _place(url: str) -> tuple[str, str]:
+    """Scheme and host: a key that is meant for TLS goes nowhere without it."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
 
 
 def _choice(where: Endpoint) -> str:
