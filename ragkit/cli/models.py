@@ -66,6 +66,7 @@ def list_(as_json: bool, host: str | None) -> None:
     else:
         if error is None:
             _show_models(found)
+            click.echo()
         _show_built_in(built_in)
     if error is not None:  # what is built in needs no runner, so that much was told
         raise error
@@ -220,7 +221,7 @@ def _show_models(models: Sequence[LocalModel]) -> None:
 
 
 def _show_built_in(findings: Sequence[Finding]) -> None:
-    click.echo("\nBUILT IN")
+    click.echo("BUILT IN")
     width = max(len(one.subject) for one in findings)
     for one in findings:
         click.echo(f"{one.subject:<{width}}  {one.detail}")
