@@ -26,6 +26,8 @@ from .serving import Pieces, Response, as_json
 Key = tuple[str, Mode, Settings]
 """The file's name, and how it is served."""
 
+PATIENCE = 60
+"""Seconds until a process must listen, or have answered."""
 IDLE = 3
 """Processes that are kept though nobody uses them: the next test may."""
 
@@ -93,8 +95,7 @@ class Process:
                 stderr=said,
                 env={**os.environ, "OMP_WAIT_POLICY": "passive"},
             )
-            assert self._process.stdout is not None
-            address = self._process.stdout.readline().decode().strip()
+            address = self._address()
             if not address:
                 self.stop()
                 said.seek(0)
@@ -109,7 +110,20 @@ class Process:
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _address(self) -> str:
+        """Where it listens; "" where it has died, or does not get ready."""
+        assert self._process.stdout is not None
+        late = threading.Timer(PATIENCE, self._process.kill)
+        late.start()
+        try:
+            return self._process.stdout.readline().decode().strip()
+        finally:
+            late.cancel()
 
     def kill(self) -> None:
         """As a machine without memory does it."""
@@ -118,7 +132,7 @@ class Process:
 
     def post(self, path: str, body: bytes) -> http.client.HTTPResponse:
         """Over a connection of its own: llama-server closes those that it says it keeps."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
         headers = {"Content-Type": "application/json", "Connection": "close"}
         connection.request("POST", path, body, headers)
         return connection.getresponse()

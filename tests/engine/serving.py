@@ -8,6 +8,7 @@ import select
 import socket
 import socketserver
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -105,7 +106,7 @@ class Server:
         tcp = _Tcp(("127.0.0.1", port), _Connection)
         self.port: int = tcp.server_address[1]
         self._listeners: list[_Tcp | _Unix] = [tcp]
-        if path is not None:
+        if path is not None and sys.platform != "win32":
             self._listeners.append(_Unix(path, _Connection))
         for listener in self._listeners:
             listener.owner = self
@@ -142,8 +143,6 @@ class _Listener(socketserver.ThreadingMixIn):
     owner: Server
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        import sys
-
         error = sys.exception()
         if error is not None and not isinstance(error, OSError):
             self.owner.errors.append(error)
@@ -155,14 +154,16 @@ class _Tcp(_Listener, socketserver.TCPServer):
     via: Via = "tcp"
 
 
-class _Unix(_Listener, socketserver.UnixStreamServer):
-    request_queue_size = 128
-    via: Via = "unix"
+if sys.platform != "win32":
 
-    def server_bind(self) -> None:
-        # what a process left that was killed
-        Path(str(self.server_address)).unlink(missing_ok=True)
-        super().server_bind()
+    class _Unix(_Listener, socketserver.UnixStreamServer):
+        request_queue_size = 128
+        via: Via = "unix"
+
+        def server_bind(self) -> None:
+            # what a process left that was killed
+            Path(str(self.server_address)).unlink(missing_ok=True)
+            super().server_bind()
 
 
 class _Connection(BaseHTTPRequestHandler):
