@@ -450,6 +450,10 @@ def test_the_command_line_says_what_it_did_without_the_model(
     answer = json.loads(done.out)
     assert answer["hits"]
     assert [note["stage"] for note in answer["degraded"]] == ["chunked-embeddings"]
+    done = ragkit("index", "--config", config)
+    assert done.code == 0, "nothing has changed"
+    assert "note: docs: " in done.err
+    assert light_runner.url in done.err
     (config.parent / "documentation" / "new.md").write_text("Something new to embed.")
     done = ragkit("search", "squirrels number 4", "--config", config)
     assert done.code == 0

@@ -56,6 +56,8 @@ def index(
                     reports.append(asdict(summary))
                     if not as_json:
                         click.echo(_line(summary))
+            for reason in kb.absent():
+                say(f"{source.name}: {reason}")
     if as_json:
         print_json({"version": 1, "plans" if dry_run else "summaries": reports})
 

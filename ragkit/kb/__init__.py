@@ -101,6 +101,12 @@ class KnowledgeBase:
             summaries.append(sync(index, listener, executor=executor, timeout=timeout))
         return summaries
 
+    def absent(self) -> list[str]:
+        """Why models cannot be asked at the moment, a sentence each; without them, words answer."""
+        from ragkit.kb.models import absent
+
+        return [error.message for index in self.indexes for error in absent(index.strategies)]
+
     def search(self, query: str, limit: int | None = None) -> list[Hit]:
         """The hits for a query, best first; at most `limit`, or as many as are configured.
 
