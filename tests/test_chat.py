@@ -587,3 +587,58 @@ def test_a_key_is_in_no_error(light_runner: Runner) -> None:
         assert "s3cret" not in shown + repr(chat) + raised.value.remedy
     assert light_runner.requests[-1].headers["authorization"] == "Bearer s3cret-key"
     chat.close()
+
+
+# on a true llama.cpp
+
+
+@pytest.fixture
+def true(runner: Runner) -> Iterator[Made]:
+    open_now: list[RemoteChat] = []
+
+    def make(model: str = "ai/smollm2", **options: Any) -> RemoteChat:
+        open_now.append(
+            RemoteChat(Client(Endpoint(runner.url)), model=model, name=model, **options)
+        )
+        return open_now[-1]
+
+    yield make
+    for chat in open_now:
+        chat.close()
+
+
+@pytest.mark.engine
+def test_a_true_model_answers_calls_and_thinks(true: Made) -> None:
+    chat = true()
+    assert "scripted model" in text(list(chat.chat(ASK)))
+    (asked,) = calls_of(list(chat.chat(ASK, [SEARCH])))
+    assert asked.name == "search_docs"
+    assert set(json.loads(asked.arguments)) == {"query"}
+    for arguments in (asked.arguments, "{oops"):
+        made_call = ToolCall(asked.id, asked.name, arguments)
+        turn = [*ASK, Message("assistant", calls=(made_call,)), Message("tool", "2", call_id="x")]
+        assert "scripted model" in text(list(chat.chat(turn, [SEARCH])))
+    thinking = list(true("ai/qwen3").chat(ASK))
+    assert "think" in "".join(delta.reasoning for delta in thinking)
+    assert "scripted model" in text(thinking)
+
+
+@pytest.mark.engine
+def test_a_true_model_that_is_cut_makes_no_call(true: Made) -> None:
+    for tokens in (1, 6, 14):
+        answer = list(true(sampling=Sampling(max_tokens=tokens)).chat(ASK, [SEARCH]))
+        assert not calls_of(answer)
+        assert [delta.finish for delta in answer if delta.finish] == ["length"]
+
+
+@pytest.mark.engine
+def test_a_true_server_refuses_what_is_too_long_and_survives_who_leaves(true: Made) -> None:
+    chat = true()
+    with pytest.raises(InputTooLong) as raised:
+        list(chat.chat([Message("user", "bird " * 9000)]))
+    assert raised.value.limit == 4096
+    for _ in range(40):
+        answer = chat.chat(ASK)
+        next(answer)
+        answer.close()  # type: ignore[attr-defined]
+        assert "scripted model" in text(list(chat.chat(ASK)))

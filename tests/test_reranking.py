@@ -228,11 +228,24 @@ def test_a_model_without_classifier_is_found_out(made: Made, light_runner: Runne
 def test_a_model_that_prefers_nonsense_is_found_out(made: Made, light_runner: Runner) -> None:
     def swapped(value: Any) -> Any:
         for result in value["results"]:
-            result["index"] = 1 - result["index"]
+            result["index"] = 3 - result["index"]
         return value
 
     light_runner.fail("*/rerank", answered(swapped))
     with pytest.raises(ModelError, match="does not rerank"):
+        made().rerank("birds", ["birds"])
+
+
+def test_a_model_that_scores_by_place_is_found_out(made: Made, light_runner: Runner) -> None:
+    def placed(value: Any) -> Any:
+        value["results"] = [
+            {"index": index, "relevance_score": score}
+            for index, score in enumerate((0.1, 0.9, 0.2, 0.6))
+        ]
+        return value
+
+    light_runner.fail("*/rerank", answered(placed))
+    with pytest.raises(ModelError, match=r"0\.6 and 0\.9 to the same text"):
         made().rerank("birds", ["birds"])
 
 
@@ -367,6 +380,36 @@ def test_a_text_that_is_cut_in_the_middle_of_a_character_stays_whole() -> None:
     cut = room.document("q", "鳥を数える" * 500)
     assert cut != "鳥を数える" * 500
     assert ("鳥を数える" * 500).startswith(cut)
+
+
+# on a true llama.cpp
+
+LATEX = r"\frac{\partial^{2}}{\partial x}\{}()+-*/" * 40
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("model", [QWEN, BGE])
+def test_a_true_model_finds_the_answer(runner: Runner, model: str) -> None:
+    reranker = RemoteReranker(Client(Endpoint(runner.url)), model=model, name="x")
+    answer = "Patterns in .gitignore name the files that git leaves out. "
+    texts = ["Cats purr when they are content.", answer * 60, "", LATEX, *map(str, range(40))]
+    scores = reranker.rerank("How are files ignored by git?", texts)
+    assert scores.index(max(scores)) == 1
+    assert scores[1] > 0.8 > 0.2 > scores[0] > scores[2] == 0
+    before = len(runner.requests)
+    reranker.rerank("How are files ignored by git?", [answer * 60] * 3)
+    assert [seen.status for seen in runner.requests[before:]] == [200]
+    assert all(len(text) > 1000 for text in runner.requests[-1].texts)
+    reranker.close()
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("model", ["ai/all-minilm", "ai/embeddinggemma", "ai/smollm2"])
+def test_a_model_without_a_classifier_does_not_rerank(runner: Runner, model: str) -> None:
+    reranker = RemoteReranker(Client(Endpoint(runner.url)), model=model, name="x")
+    with pytest.raises(ModelError, match=r"does not rerank|without the classifier"):
+        reranker.rerank("birds", ["birds"])
+    reranker.close()
 
 
 # paths and failures

@@ -25,8 +25,8 @@ class Room:
         self.limit = limit
         """Most tokens of query, document and what is around them; None: not known."""
         self._around = 90.0  # tokens of the prompt: 76 for Qwen3's kind, 3 for BERT's
-        self._rate = 3.0  # bytes per token: prose has more, code less
-        self._learnt = False
+        # of what was read; begins with a guess that some requests outweigh
+        self._read_bytes, self._read_tokens = 3_000.0, 1_000.0
 
     def query(self, text: str) -> str:
         """As much of a query as leaves the same room for a document."""
@@ -59,9 +59,8 @@ class Room:
         read = tokens - self._around * len(documents)
         if size < _TELLING * len(documents) or read < 1 or not 0.3 < size / read < 10:
             return
-        # the first answer knows more than the guess did; later ones only differ by their texts
-        self._rate += (0.3 if self._learnt else 1.0) * (size / read - self._rate)
-        self._learnt = True
+        self._read_bytes = 0.9 * self._read_bytes + size
+        self._read_tokens = 0.9 * self._read_tokens + read
 
     def learn_around(self, query: str, documents: Sequence[str], tokens: int) -> None:
         """The same of short English texts: they tell how long the prompt around them is."""
@@ -73,10 +72,14 @@ class Room:
         return float("inf") if self.limit is None else self.limit * _FULL - self._around
 
     def _tokens(self, text: str) -> float:
-        return _bytes(text) / self._rate
+        return _bytes(text) / self._rate()
+
+    def _rate(self) -> float:
+        """Bytes per token: prose has more, code less."""
+        return self._read_bytes / self._read_tokens
 
     def _cut(self, text: str, tokens: float) -> str:
-        return _cut(text, max(tokens, 8.0) * self._rate)
+        return _cut(text, max(tokens, 8.0) * self._rate())
 
 
 def _cut(text: str, size: float) -> str:

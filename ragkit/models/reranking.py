@@ -24,7 +24,10 @@ BATCH: Final = 32
 
 QUESTION: Final = "What is the capital of France?"
 ANSWER: Final = "Paris is the capital and largest city of France."
-NONSENSE: Final = "Knead flour, water and yeast, let it rise, and bake the bread hot."
+NONSENSE: Final = (
+    "Knead flour, water and yeast, let it rise, and bake the bread hot.",
+    "A mutex lets one thread at a time enter a critical section.",
+)
 
 PATHS: Final = ("/engines/rerank", "/rerank", "/engines/llama.cpp/rerank")
 """Of Docker Model Runner, the newest first."""
@@ -121,37 +124,46 @@ class RemoteReranker:
         if self._broken:
             raise ModelError(*self._broken)
         self._learn(self._ready())
-        pair = [NONSENSE, ANSWER]
+        # subtle: without a classifier the same text scores otherwise in another place
+        texts = [NONSENSE[0], ANSWER, NONSENSE[1], ANSWER]
         try:
-            answer = self._ask(QUESTION, pair)
+            answer = self._ask(QUESTION, texts)
         except Refused as refused:
             raise self._explain(refused.failure) from None
-        nonsense, right = self._read(answer, 2)
+        numbers = self._read(answer, len(texts))
         if tokens := tokens_of(answer):
-            self._room.learn_around(QUESTION, pair, tokens)
-        self._broken = self._fault(right, nonsense)
+            self._room.learn_around(QUESTION, texts, tokens)
+        gap = self._scale.gap(numbers)
+        right, nonsense = sorted(numbers[1::2]), max(numbers[0::2])
+        self._broken = self._fault(right, nonsense, gap)
         if self._broken:
             raise ModelError(*self._broken)
         self._is_checked = True
-        low, high = self._scale.unit([nonsense, right])
+        low, high = self._scale.unit([nonsense, right[0]])
         return high, low
 
     def _learn(self, loaded: Loaded) -> None:
         self._room.limit = loaded.limit or self._room.limit
         self._scale.architecture = loaded.architecture or self._scale.architecture
 
-    def _fault(self, right: float, nonsense: float) -> tuple[str, str] | None:
-        """What is wrong with a model that gives these numbers, and what helps."""
-        both = f"{right:.3g} to an answer and {nonsense:.3g} to nonsense"
+    def _fault(self, right: Sequence[float], nonsense: float, gap: float) -> tuple[str, str] | None:
+        """What is wrong with a model that gives these numbers, and what helps.
+
+        `right` are those of one text, the least first.
+        """
+        told = f"{right[0]:.3g} to an answer and {nonsense:.3g} to nonsense"
         where = f"{self._client.endpoint}: {self._model}"
-        if max(abs(right), abs(nonsense)) < 1e-6:
+        if max(abs(right[-1]), abs(nonsense)) < 1e-6:
             return (
-                f"{where} is broken: it gives {both}, as files without the classifier do",
+                f"{where} is broken: it gives {told}, as files without the classifier do",
                 "take another file of it, such as hf.co/ggml-org/Qwen3-Reranker-0.6B-Q8_0-GGUF",
             )
-        if right - nonsense < self._scale.gap([right, nonsense]):
+        is_unsteady = right[-1] - right[0] > gap / 2
+        if is_unsteady:
+            told = f"{right[0]:.3g} and {right[-1]:.3g} to the same text"
+        if is_unsteady or right[0] - nonsense < gap:
             return (
-                f"{where} does not rerank: it gives {both}",
+                f"{where} does not rerank: it gives {told}",
                 "choose a model that was made for reranking, or another file of this one",
             )
         return None
