@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ragkit import KnowledgeBase
+from ragkit.config.models import Model
 from ragkit.config.rag import Chunking, Fusion, Reranking, Results, Source, StrategySettings
 from ragkit.errors import ConfigError, IndexingTimeout, NotBuilt, QueryError, StoreMismatch
 from ragkit.kb.places import default_source, locate
@@ -187,6 +188,21 @@ def test_what_is_not_built_is_refused_before_anything_is_opened(
     with pytest.raises(NotBuilt, match=words):
         KnowledgeBase(source(strategy, results=results))
     assert not list(cache.iterdir())
+
+
+def test_an_unknown_scale_of_a_reranker_is_refused_with_its_key(
+    source: Callable[..., Source],
+) -> None:
+    model = Model(
+        "judge",
+        provider="openai",
+        model="x",
+        base_url="http://127.0.0.1:1/v1",
+        provider_opts={"rerank_score": "percent"},
+    )
+    results = Results(reranking=Reranking(model="judge"))
+    with pytest.raises(ConfigError, match=r"models\.judge\.provider_opts\.rerank_score: 'percent'"):
+        KnowledgeBase(source(BM25, results=results, models={"judge": model}))
 
 
 def test_indexing_stops_at_its_bound_and_goes_on_from_there(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ragkit.config.models import Model
 from ragkit.config.rag import Source, StrategySettings
-from ragkit.errors import ModelError
+from ragkit.errors import ConfigError, ModelError
 from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings
 from ragkit.types import Embedded, Embedder, Kind, Reranker, Strategy
 
@@ -155,7 +155,23 @@ def reranker_of(source: Source, hear: Hear) -> Reranker | None:
     from ragkit.models import openai
 
     return openai.reranker(
-        model.model, provider=model.provider, base_url=model.base_url, token_key=model.token_key
+        model.model,
+        provider=model.provider,
+        base_url=model.base_url,
+        token_key=model.token_key,
+        score=_score(model),
+    )
+
+
+def _score(model: Model) -> Literal["auto", "logit", "probability"]:
+    """What the numbers of a reranker are, as its options say. Raises ConfigError."""
+    said = model.provider_opts.get("rerank_score", "auto")
+    for score in ("auto", "logit", "probability"):
+        if said == score:
+            return score
+    raise ConfigError(
+        f"models.{model.name}.provider_opts.rerank_score: {said!r} is unknown",
+        remedy="one of auto, logit, probability",
     )
 
 

@@ -100,7 +100,7 @@ def error_of(failure: Failure, *, model: str, where: Endpoint) -> ModelError:
         case Trouble.UNREACHABLE | Trouble.SLOW | Trouble.TRANSIENT if failure.status is None:
             return ModelUnreachable(words, "start the model server, or look at its log")
         case Trouble.BUSY | Trouble.OVERLOADED:
-            return ModelBusy(said, "try again when the server has less to do")
+            return ModelBusy(said, "ask again when the server has less to do")
         case Trouble.INPUT_TOO_LONG:
             return InputTooLong(
                 said, "make chunks smaller", tokens=failure.tokens, limit=failure.limit
@@ -170,8 +170,8 @@ _WORDS: Final[tuple[tuple[Trouble, re.Pattern[str]], ...]] = tuple(
             Trouble.NOT_FOUND,
             r"model_not_found|model [^\n]{0,200}?(not found|does not exist)|unknown model",
         ),
-        # money is not a matter of waiting
-        (Trouble.REFUSED, r"insufficient_quota"),
+        # money is not a matter of waiting, nor is a model that cannot do it
+        (Trouble.REFUSED, r"insufficient_quota|does not support logits computation"),
     )
 )
 

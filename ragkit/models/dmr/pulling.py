@@ -109,7 +109,7 @@ class _Pull:
         if not said:
             raise ModelError(
                 f"pulling {self.reference} ended before it was done, without a reason",
-                "try again; `docker model logs` may tell more",
+                "pull it again; `docker model logs` may tell more",
             )
         raise self._failure(said)
 
@@ -148,7 +148,7 @@ class _Pull:
         )
         if not remedy and re.search(_NO_ACCESS, said, re.IGNORECASE):
             return self._not_found()
-        remedy = remedy or "try again; `docker model logs` may tell more"
+        remedy = remedy or "pull it again; `docker model logs` may tell more"
         words = " ".join(said.split()).removeprefix("Error: ")[:_TAIL]
         return ModelError(f"pulling {self.reference} failed: {self.hidden(words)}", remedy)
 

@@ -202,7 +202,7 @@ class Runner:
         if reply.status == 409:
             raise ModelBusy(
                 f"{configuration.model} is in use and cannot be configured now",
-                "try again when nothing else uses it",
+                "wait until nothing else uses it",
             )
         found = re.search(r'(?:runtime )?flag "((?:[^"\\]|\\.)+)"', reply.text)
         if found:
