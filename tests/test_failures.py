@@ -188,7 +188,7 @@ def test_no_answer_at_all_is_a_model_that_cannot_be_reached(reason, trouble: Tro
     [
         (404, "model not found", ModelNotFound, "has no model ai/x", "pull it"),
         (404, "backend not found", ModelUnreachable, "does not serve this", "base_url"),
-        (503, "Loading model", ModelBusy, "Loading model", "try again"),
+        (503, "Loading model", ModelBusy, "Loading model", "ask again"),
         (401, "key s3c*** unknown", ModelError, "access denied (status 401)", "token_key"),
         (403, "not from here", ModelError, "not from here", "token_key"),
         (500, "unable to load runner: no memory", ModelError, "no memory", "docker model logs"),
