@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from benchmarks import library, processes, results
 from ragkit import KnowledgeBase
 from tests.engine import faults
 from tests.engine.canned import CannedEngine, Engine, Loaded
-from tests.engine.catalogue import Published
+from tests.engine.catalogue import CATALOGUE, Published, generated
 from tests.engine.flags import Mode, Settings
 from tests.engine.runner import Runner
 from tests.engine.serving import Response
@@ -90,6 +90,12 @@ class _Listening:
             self.bodies.append((self.loaded, body))
         return answer
 
+    def alive(self) -> bool:
+        return self.loaded.alive()
+
+    def crash(self) -> None:
+        self.loaded.crash()
+
     def stop(self) -> None:
         self.loaded.stop()
 
@@ -104,7 +110,8 @@ def corpus(folder: Path, chunks: int) -> int:
     chosen.mkdir()
     chunk = chunkers.chunker(size=1000, overlap=75, respect_word_boundaries=False, code_aware=True)
     made = 0
-    for path in sorted((folder / "all").glob("*.py")) + sorted((folder / "all").glob("*/*.py")):
+    paths = sorted((folder / "all").rglob("*.py"), key=lambda path: (len(path.parts), path))
+    for path in paths:
         if made >= chunks:
             break
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -169,8 +176,9 @@ def overhead(folder: Path, runs: int) -> dict[str, object]:
 
     ratios, walls, owns, counts = [], [], [], []
     for number in range(runs):
-        recorded = Recorded(LlamaEngine())
-        with serving(recorded) as runner:
+        engine = LlamaEngine()
+        recorded = Recorded(engine)
+        with closing(engine), serving(recorded) as runner:
             config = configured(folder, runner, f"engine{number}")
             run = indexed(config)
             own = recorded.replay()
@@ -201,7 +209,7 @@ def failing(folder: Path) -> dict[str, object]:
         calm = indexed(configured(folder, runner, "calm", FEW))
         expected = content(folder / "calm.yaml")
         runner.requests.clear()
-        runner.fail("*/embeddings", FAILURES, rate=0.05, seed=1)
+        runner.fail("*/embeddings", FAILURES, rate=0.05, seed=37)  # all kinds come
         run = indexed(configured(folder, runner, "failing", FEW))
         runner.faults.clear()
         injected = Counter(seen.fault for seen in runner.seen("*/embeddings") if seen.fault)
@@ -292,7 +300,8 @@ def memory(folder: Path, sizes: Sequence[int]) -> list[dict[str, float]]:
 
 @contextmanager
 def serving(engine: Engine) -> Iterator[Runner]:
-    runner = Runner(engine)
+    """The double in front of an engine, with the weights that the tests generate."""
+    runner = Runner(engine, [generated(model) for model in CATALOGUE])
     try:
         yield runner
     finally:
@@ -310,7 +319,8 @@ def main() -> None:
         made = corpus(folder, options.chunks)
         found: dict[str, Any] = {"failures": failing(folder), "killed": killed(folder)}
         print(json.dumps(found, indent=1))
-        found["memory"] = memory(folder, [options.chunks // 4, options.chunks, 5 * options.chunks])
+        sizes = [options.chunks * times // 4 for times in (1, 4, 20, 80)]
+        found["memory"] = memory(folder, sizes)
         if not options.no_engine:
             found["overhead"] = overhead(folder, options.runs)
     results.write("engine", {"chunks": made, "runs": options.runs}, **found)

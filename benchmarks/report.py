@@ -116,6 +116,50 @@ def _means(measures: dict[str, Any], main: str) -> Iterator[str]:
             yield f"{measure} {of['mean']:.3f}"
 
 
+def engine() -> str:
+    """What indexing through a model server takes beside the engine's own time."""
+    found: dict[str, Any] = results.read("engine")
+    over, failed, killed = found["overhead"], found["failures"], found["killed"]
+    rows = [
+        ["indexing, whole process", f"{over['index_s']['median']:.1f} s", ""],
+        ["the engine alone, same requests", f"{over['engine_s']['median']:.1f} s", ""],
+        ["ratio", f"{over['ratio']['median']:.3f}", "1.05"],
+        ["texts sent twice", f"{over['sent_twice']} of {over['texts']:,}", "0"],
+        [
+            f"{sum(failed['failures'].values())} of {failed['requests']} requests fail",
+            "the same index" if failed["equal"] else "another index",
+            "the same index",
+        ],
+        ["… texts embedded twice", str(failed["answered_twice"]), "0"],
+        [
+            f"killed after {killed['embedded_before']:,} of {killed['texts']:,} texts",
+            f"{killed['embedded_again']} embedded again",
+            "those under way",
+        ],
+        *(
+            [f"peak memory, {row['chunks']:,} chunks", f"{row['memory_mb']:.0f} MB", "flat"]
+            for row in found["memory"]
+        ),
+    ]
+    return results.table(("what", "measured", "goal"), rows)
+
+
+def embedded() -> str:
+    """The models that run in process."""
+    found: dict[str, Any] = results.read("embedded")
+    rows = [
+        [
+            f"`{name}`",
+            f"{figures['first_vector_ms']:.0f} ms",
+            f"{figures['query_ms']:.2f} ms",
+            f"{figures['texts_per_second']:,.0f}",
+            f"{figures['memory_mb']:.0f} MB",
+        ]
+        for name, figures in found["figures"].items()
+    ]
+    return results.table(("model", "first vector", "query", "chunks/s", "memory"), rows)
+
+
 def tuning() -> str:
     """Every value that was tried."""
     found: dict[str, Any] = results.read("tuning")
@@ -123,5 +167,5 @@ def tuning() -> str:
 
 
 if __name__ == "__main__":
-    for part in (indexing, counted, starting, retrieval, others, tuning):
+    for part in (indexing, counted, starting, engine, embedded, retrieval, others, tuning):
         print(part() + "\n")
