@@ -137,7 +137,7 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event)
         if depth > MAX_DEPTH:
-            raise self.error(event, f"nested more than {MAX_DEPTH} deep", "flatten it")
+            raise _too_deep(self.file, event.start_mark.line + 1)
         tag, anchor = getattr(event, "tag", None), getattr(event, "anchor", None)
         if tag not in (None, "!") and tag not in _STANDARD_TAGS:
             raise self.error(event, f"the tag {tag} is not known", "remove it")
@@ -231,6 +231,10 @@ def _name(character: str | bytes | int) -> str:
     return " ".join(f"U+{ord(c):04X}" for c in str(character))
 
 
+def _too_deep(file: str, line: int) -> ConfigError:
+    return ConfigError(f"{file}:{line}: nested more than {MAX_DEPTH} deep", "flatten it")
+
+
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, file: str) -> ConfigError:
     """PyYAML's own words, with the line to look at and what is usually wrong there."""
     what = " ".join(part for part in (error.context, error.problem) if part)
@@ -238,6 +242,8 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, file: str) -> ConfigEr
     # subtle: an open quote ends with the file; where it began is where to look
     mark = (quoted and error.context_mark) or error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 1
+    if "nesting depth" in what:  # libyaml's own limit, 1,000: its scanner runs ahead of the events
+        return _too_deep(file, line)
     lines = text.splitlines()
     written = lines[line - 1] if line <= len(lines) else ""
     if "\t" in written[: len(written) - len(written.lstrip())]:
