@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +103,10 @@ class _Listening:
 
 
 def corpus(folder: Path, chunks: int) -> int:
-    """Copy modules of the standard library until they make so many chunks; how many they make."""
+    """Copy modules of the standard library until they make so many chunks; how many they make.
+
+    When there are no more, they come again, with a number behind each longer word.
+    """
     from ragkit import chunkers
     from ragkit.types import Document
 
@@ -111,11 +116,14 @@ def corpus(folder: Path, chunks: int) -> int:
     chunk = chunkers.chunker(size=1000, overlap=75, respect_word_boundaries=False, code_aware=True)
     made = 0
     paths = sorted((folder / "all").rglob("*.py"), key=lambda path: (len(path.parts), path))
-    for path in paths:
+    for again, path in ((again, path) for again in count() for path in paths):
         if made >= chunks:
             break
         text = path.read_text(encoding="utf-8", errors="replace")
         name = str(path.relative_to(folder / "all")).replace(os.sep, "-")
+        if again:
+            text = re.sub(r"\b[^\W\d]{4,}\b", rf"\g<0>{again}", text)
+            name = f"{again}-{name}"
         made += len(chunk(Document(name, text, "", "python")))
         (chosen / name).write_text(text, encoding="utf-8")
     return made
@@ -319,7 +327,7 @@ def main() -> None:
         made = corpus(folder, options.chunks)
         found: dict[str, Any] = {"failures": failing(folder), "killed": killed(folder)}
         print(json.dumps(found, indent=1))
-        sizes = [options.chunks * times // 4 for times in (1, 4, 20, 80)]
+        sizes = [options.chunks * times // 4 for times in (1, 4, 20, 80, 240)]
         found["memory"] = memory(folder, sizes)
         if not options.no_engine:
             found["overhead"] = overhead(folder, options.runs)

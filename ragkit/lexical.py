@@ -29,7 +29,7 @@ JOINERS = "_-."
 
 _LONGEST = 128  # a longer word is a blob: a key, a hash, base64
 _MOST = 64  # terms of a query
-_CACHED = 200_000  # tokens; about 60 MB at the worst
+_CACHED = 50_000  # tokens; about 15 MB
 
 # Whatever is not ASCII, and of ASCII letters, digits and `_`; written as all but the rest, since a
 # range up to the last character takes milliseconds to compile.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -118,6 +120,20 @@ def no_grammars(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     grammars._grammar.cache_clear()
     yield
     grammars._grammar.cache_clear()
+
+
+def test_a_parse_leaves_nothing_of_its_source_in_memory() -> None:
+    size = 20_000
+    grammars.parse("python", b"x = 1\n" * (size // 6))
+    tracemalloc.start()
+    try:
+        for n in range(20):
+            grammars.parse("python", f"x = {n}\n".encode() * (size // 6))
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < size
 
 
 @pytest.mark.usefixtures("no_grammars")

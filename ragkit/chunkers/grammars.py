@@ -38,7 +38,6 @@ def parse(language: str, source: bytes) -> Node | None:
     parser = _own_parser(language)
     if parser is None:
         return None
-    view = memoryview(source)
     deadline = time.thread_time() + _LAST_RESORT
     left = _PATIENCE[0] + int(_PATIENCE[1] * len(source))
 
@@ -49,17 +48,45 @@ def parse(language: str, source: bytes) -> Node | None:
             left = 0
         return left <= 0
 
+    window = _WINDOWS.pop() if _WINDOWS else _Window()
+
     def read(offset: int, point: Point) -> memoryview | None:
-        if enough(offset, False) or offset >= len(view):
+        if enough(offset, False) or offset >= len(source):
             return None
-        return view[offset : offset + _PIECE]
+        return window.showing(source, offset)
 
     try:
         tree = parser.parse(read, progress_callback=enough)
     except ValueError:  # how it says that it was stopped
         parser.reset()
         return None
+    finally:
+        _WINDOWS.append(window)
     return tree.root_node if left > 0 else None
+
+
+class _Window:
+    """What a parser sees of its source: one piece, in the same memory every time.
+
+    subtle: up to 0.26.1 at least, tree-sitter's Python binding never lets go of what its `read`
+    returned. So it gets the same few objects again and again, in all parses of the process.
+    """
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(_PIECE)
+        self.views: dict[int, memoryview] = {}  # by their length
+
+    def showing(self, source: bytes, offset: int) -> memoryview:
+        """The piece that begins there, until the next call."""
+        piece = source[offset : offset + _PIECE]
+        length = len(piece)
+        self.buffer[:length] = piece
+        if length not in self.views:
+            self.views[length] = memoryview(self.buffer)[:length]
+        return self.views[length]
+
+
+_WINDOWS: list[_Window] = []  # those that no thread uses at the moment
 
 
 class _Parsers(threading.local):

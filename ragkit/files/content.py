@@ -30,9 +30,10 @@ def read_bytes(file: File, *, max_bytes: int = 20_000_000) -> bytes:
         flags |= getattr(os, flag, 0)
     try:
         with open(os.open(file.location, flags), "rb", buffering=0) as opened:
-            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            status = os.fstat(opened.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise ReadError(f"{file.path}: not a regular file any more", "index again")
-            data = _read_up_to(opened.read, max_bytes + 1)
+            data = _read_up_to(opened.read, status.st_size, max_bytes + 1)
     except OSError as error:
         raise _read_error(file, error) from error
     if len(data) > max_bytes:
@@ -43,10 +44,12 @@ def read_bytes(file: File, *, max_bytes: int = 20_000_000) -> bytes:
     return data
 
 
-def _read_up_to(read: Callable[[int], bytes], limit: int) -> bytes:
+def _read_up_to(read: Callable[[int], bytes], expected: int, limit: int) -> bytes:
+    """All there is, up to `limit` bytes. A buffer is made for each read before anything is in it,
+    so hardly more is asked for than is expected; some file systems expect nothing of any file."""
     pieces = []
     left = limit
-    while left and (piece := read(left)):
+    while left and (piece := read(min(left, max(expected, 65_536) + 1))):
         pieces.append(piece)
         left -= len(piece)
     return b"".join(pieces)

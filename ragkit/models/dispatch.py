@@ -19,7 +19,7 @@ from ragkit.types import Embedded
 if TYPE_CHECKING:
     from ragkit.types import Vector
 
-REMEMBERED_BYTES: Final = 16 * 1024 * 1024
+REMEMBERED_BYTES: Final = 8 * 1024 * 1024
 """Of vectors that were made lately: a text that comes again is not sent again."""
 
 _IDLE = 2.0  # seconds after which a thread without work ends
