@@ -137,7 +137,7 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event)
         if depth > MAX_DEPTH:
-            raise _too_deep(self.file, event.start_mark.line + 1)
+            raise _too_deep(self.file, _line(event))
         tag, anchor = getattr(event, "tag", None), getattr(event, "anchor", None)
         if tag not in (None, "!") and tag not in _STANDARD_TAGS:
             raise self.error(event, f"the tag {tag} is not known", "remove it")

@@ -33,9 +33,9 @@ def examine(
     yield from _of_runners(here, host, chat, needed=configuration is None or bool(here))
     for use in found:
         if use.model.provider not in ("dmr", "embedded", "auto"):
-            from ragkit.kb.doctor import endpoint
+            from ragkit.kb.doctor.endpoint import examine as examined
 
-            yield from endpoint.examine(use, chat=chat)
+            yield from examined(use, chat=chat)
         elif use.model.provider == "auto" and use.task == "completion":
             words = "auto: which model that is, is chosen when an agent runs"
             yield Finding("model.chat", use.name, "skipped", words)
