@@ -1,6 +1,6 @@
 """The query walk: search each index, fuse, rerank, cut.
 
-    query → strategy.search … → fuse → deduplicate → rerank → limit
+    query → strategy.search … → fuse → rules → deduplicate → rerank → limit
 
 A strategy that fails is left out and named; only when all fail is there an error. Where the
 reranker fails, the fused order stays, and the answer says so.
@@ -20,6 +20,9 @@ from ragkit.types import Hit, Index, Reranker, Strategy
 
 Fusion: TypeAlias = Callable[[Mapping[str, Sequence[Hit]]], list[Hit]]
 """Rankings by strategy name in, one ranking out."""
+
+Rules: TypeAlias = Callable[[str, Sequence[Hit]], list[Hit]]
+"""Query and fused ranking in, the ranking in its final order out; what they did is in the scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ def retrieve(
     *,
     fuse: Fusion,
     limit: int,
+    rules: Rules | None = None,
     deduplicate: bool = True,
     reranking: Reranking | None = None,
 ) -> Answer:
@@ -77,9 +81,13 @@ def retrieve(
         raise errors[0]
     started = time.perf_counter()
     hits = fuse(rankings)
+    stages.append(("fusion", time.perf_counter() - started))
+    if rules:
+        started = time.perf_counter()
+        hits = rules(query, hits)
+        stages.append(("rules", time.perf_counter() - started))
     if deduplicate:
         hits = list(distinct(hits))
-    stages.append(("fusion", time.perf_counter() - started))
     if reranking and hits:
         started = time.perf_counter()
         try:
