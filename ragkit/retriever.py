@@ -22,7 +22,7 @@ Fusion: TypeAlias = Callable[[Mapping[str, Sequence[Hit]]], list[Hit]]
 """Rankings by strategy name in, one ranking out."""
 
 Rules: TypeAlias = Callable[[str, Sequence[Hit]], list[Hit]]
-"""Query and fused ranking in, the ranking in its final order out; what they did is in the scores."""
+"""Query and fused ranking in, the ranking in its new order out; what they did is in the scores."""
 
 
 @dataclass(frozen=True, slots=True)
