@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from ragkit.kb import KnowledgeBase
     from ragkit.kb.report import IndexStatus, Plan
     from ragkit.retriever import Answer
-    from ragkit.types import Chunk, Document, Hit
+    from ragkit.types import Chunk, Document, Filter, Hit
 
 
 __all__ = [
     "Answer",
     "Chunk",
     "Document",
+    "Filter",
     "Hit",
     "IndexStatus",
     "KnowledgeBase",
@@ -42,6 +43,7 @@ _HOMES = {
     "Answer": "retriever",
     "Chunk": "types",
     "Document": "types",
+    "Filter": "types",
     "Hit": "types",
     "IndexStatus": "kb.report",
     "KnowledgeBase": "kb",

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from ragkit.errors import QueryError, RagkitError
 from ragkit.events import Degraded
 from ragkit.strategies.chunked_embeddings import embedded_text
-from ragkit.types import Hit, Index, Reranker, Strategy
+from ragkit.types import ANYTHING, Filter, Hit, Index, Reranker, Strategy
 
 Fusion: TypeAlias = Callable[[Mapping[str, Sequence[Hit]]], list[Hit]]
 """Rankings by strategy name in, one ranking out."""
@@ -56,8 +56,9 @@ def retrieve(
     rules: Rules | None = None,
     deduplicate: bool = True,
     reranking: Reranking | None = None,
+    where: Filter = ANYTHING,
 ) -> Answer:
-    """Search all indexes and return at most `limit` hits, best first.
+    """Search what `where` lets through of all indexes; at most `limit` hits, best first.
 
     Each strategy gives as many candidates as it is set to, or `limit` where that is more.
     Raises QueryError for a query without text, and the first strategy's error if all fail.
@@ -72,7 +73,7 @@ def retrieve(
         started = time.perf_counter()
         try:
             candidates = max(strategy.limit, limit)
-            rankings[strategy.name] = strategy.search(index.store, query, candidates)
+            rankings[strategy.name] = strategy.search(index.store, query, candidates, where)
         except RagkitError as error:
             errors.append(error)
             degraded.append(Degraded(strategy.name, error.message))

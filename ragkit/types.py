@@ -8,7 +8,7 @@ Data is frozen. A protocol says all that its users may rely on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:  # floor 0 imports nothing third-party at run time
@@ -124,6 +124,38 @@ class Record:
     did not take of it, "" as a rule."""
     indexed_at: float = 0.0
     """Seconds since the epoch when this was written; set by the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which documents a search looks at, before it looks: of each kind named, any of them.
+
+    `Filter()` is all documents; `a & b` are those that both let through. See `ragkit.filters`.
+    """
+
+    paths: tuple[str, ...] = ()
+    """Globs of paths; one that begins with `!` leaves out what it matches."""
+    languages: tuple[str, ...] = ()
+    """As in `Document.language`."""
+    types: tuple[Literal["code", "docs"], ...] = ()
+    modified_after: float | None = None
+    """Seconds since the epoch; a file of this very moment is let through."""
+    also: tuple[Filter, ...] = ()
+    """What must hold beside."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether every document comes through."""
+        return self == ANYTHING
+
+    def __and__(self, other: Filter) -> Filter:
+        if self.is_open or self == other:
+            return other
+        return self if other.is_open else replace(self, also=(*self.also, other))
+
+
+ANYTHING = Filter()
+"""The filter that lets every document through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,13 +339,22 @@ class Store(Protocol):
     def keep(self, embedded: Mapping[bytes, Vector]) -> None:
         """Make vectors known before any chunk uses them, in one transaction."""
 
-    def nearest(self, vector: Vector, limit: int) -> list[tuple[Chunk, float]]:
-        """Chunks by cosine in [-1, 1], best first; ties by (path, start)."""
+    def nearest(
+        self, vector: Vector, limit: int, where: Filter = ANYTHING
+    ) -> list[tuple[Chunk, float]]:
+        """Chunks by cosine in [-1, 1], best first; ties by (path, start).
+
+        The best of those in documents that `where` lets through, however few those are.
+        """
 
     def matching(
-        self, words: Sequence[str], limit: int, *, k1: float, b: float
+        self, words: Sequence[str], limit: int, where: Filter = ANYTHING, *, k1: float, b: float
     ) -> list[tuple[Chunk, float]]:
-        """Chunks that hold any of the words, by BM25 (> 0), best first; ties by (path, start)."""
+        """Chunks that hold any of the words, by BM25 (> 0), best first; ties by (path, start).
+
+        The best of those in documents that `where` lets through; their scores are the same with
+        and without it.
+        """
 
     def chunks(self, path: str) -> list[Chunk]:
         """A file's chunks in order; [] for an unknown path."""
@@ -359,8 +400,11 @@ class Strategy(Protocol):
         entry (`cut`, `failed`); ModelError is raised when no chunk can be prepared any more.
         """
 
-    def search(self, store: Store, query: str, limit: int) -> list[Hit]:
-        """At most `limit` hits, best first; none for a query that has nothing to look for."""
+    def search(self, store: Store, query: str, limit: int, where: Filter = ANYTHING) -> list[Hit]:
+        """At most `limit` hits from documents that `where` lets through, best first.
+
+        None for a query that has nothing to look for.
+        """
 
 
 @dataclass(frozen=True, slots=True)

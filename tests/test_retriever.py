@@ -11,7 +11,7 @@ import pytest
 from ragkit.errors import ModelError, QueryError
 from ragkit.fusion import rrf
 from ragkit.retriever import Reranking, retrieve
-from ragkit.types import Chunk, Entry, Hit, Index, Store
+from ragkit.types import ANYTHING, Chunk, Entry, Filter, Hit, Index, Store
 
 
 def hit(path: str, score: float, text: str = "") -> Hit:
@@ -29,12 +29,14 @@ class Fixed:
     limit: int = 20
     fingerprint: str = "fixed"
     asked: int = 0
+    where: Filter = ANYTHING
 
     def prepare(self, entries: Any, known: Any, keep: Any) -> list[Entry]:
         return list(entries)
 
-    def search(self, store: Store, query: str, limit: int) -> list[Hit]:
+    def search(self, store: Store, query: str, limit: int, where: Filter = ANYTHING) -> list[Hit]:
         self.asked = limit
+        self.where = where
         if self.error:
             raise self.error
         return self.hits[:limit]
@@ -144,3 +146,10 @@ def test_a_reranker_that_fails_leaves_the_fused_order_and_is_named() -> None:
     answer = retrieve("x", [index(JUDGED)], fuse=rrf, limit=2, reranking=Reranking(judge))
     assert paths(answer.hits) == ["a", "b"]
     assert [(d.stage, d.reason) for d in answer.degraded] == [("reranking", "the reranker is down")]
+
+
+def test_every_strategy_gets_the_filter() -> None:
+    words, vectors = Fixed("bm25", []), Fixed("chunked-embeddings", [])
+    where = Filter(languages=("go",))
+    retrieve("x", [index(words), index(vectors)], fuse=rrf, limit=5, where=where)
+    assert (words.where, vectors.where) == (where, where)

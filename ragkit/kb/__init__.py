@@ -20,7 +20,7 @@ from ragkit.kb.models import Hear, unheard
 from ragkit.kb.parts import Blueprint, blueprints, fusing, reranking
 from ragkit.kb.places import locate
 from ragkit.retriever import Answer, retrieve
-from ragkit.types import Hit, Index
+from ragkit.types import ANYTHING, Filter, Hit, Index
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -107,15 +107,16 @@ class KnowledgeBase:
 
         return [error.message for index in self.indexes for error in absent(index.strategies)]
 
-    def search(self, query: str, limit: int | None = None) -> list[Hit]:
+    def search(self, query: str, limit: int | None = None, where: Filter = ANYTHING) -> list[Hit]:
         """The hits for a query, best first; at most `limit`, or as many as are configured.
 
+        Only files that `where` lets through are looked at.
         Raises QueryError for an empty query, StoreMismatch where nothing that fits the settings
         has been indexed yet.
         """
-        return self.answer(query, limit).hits
+        return self.answer(query, limit, where).hits
 
-    def answer(self, query: str, limit: int | None = None) -> Answer:
+    def answer(self, query: str, limit: int | None = None, where: Filter = ANYTHING) -> Answer:
         """As `search`, with the stages, their times, and what had to be left out."""
         notes = [note for index in self.indexes if (note := self._unfinished(index))]
         answer = retrieve(
@@ -125,6 +126,7 @@ class KnowledgeBase:
             limit=limit or self.source.results.limit or 15,
             deduplicate=self.source.results.deduplicate,
             reranking=self._reranking,
+            where=where,
         )
         return replace(answer, degraded=(*notes, *answer.degraded))
 

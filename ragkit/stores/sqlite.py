@@ -21,7 +21,7 @@ from ragkit.errors import StoreError, StoreMismatch
 from ragkit.stores import connection as connections
 from ragkit.stores import rows, schema, vectors
 from ragkit.stores import words as lexical
-from ragkit.types import Chunk, Entry, Record, Statistics
+from ragkit.types import ANYTHING, Chunk, Entry, Filter, Record, Statistics
 
 if TYPE_CHECKING:
     from ragkit.types import Vector
@@ -117,7 +117,9 @@ class SqliteStore:
 
     # ── searches ──
 
-    def nearest(self, vector: Vector, limit: int) -> list[tuple[Chunk, float]]:
+    def nearest(
+        self, vector: Vector, limit: int, where: Filter = ANYTHING
+    ) -> list[tuple[Chunk, float]]:
         """Chunks by cosine in [-1, 1], best first; ties by (path, start).
 
         The best of `vectors.candidates(limit)` that an int8 scan found; cosines are exact. A zero
@@ -133,7 +135,13 @@ class SqliteStore:
             return rows.ranked(reader.sql, index, scores, limit)
 
     def matching(
-        self, words: Sequence[str], limit: int, *, k1: float = 1.2, b: float = 0.75
+        self,
+        words: Sequence[str],
+        limit: int,
+        where: Filter = ANYTHING,
+        *,
+        k1: float = 1.2,
+        b: float = 0.75,
     ) -> list[tuple[Chunk, float]]:
         """Chunks that hold any of the words, by BM25 (> 0), best first; ties by (path, start).
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ragkit import lexical
-from ragkit.types import Entry, Hit, Store
+from ragkit.types import ANYTHING, Entry, Filter, Hit, Store
 
 if TYPE_CHECKING:
     from ragkit.types import Keep, Known
@@ -36,12 +36,12 @@ class BM25:
         """The entries with their words: path, context and text, in this order."""
         return [replace(entry, words=indexed_words(entry)) for entry in entries]
 
-    def search(self, store: Store, query: str, limit: int) -> list[Hit]:
+    def search(self, store: Store, query: str, limit: int, where: Filter = ANYTHING) -> list[Hit]:
         """Chunks with any word of the query, best first; [] where it has no words."""
         words = lexical.query_terms(query)
         if not words:
             return []
-        found = store.matching(words, limit, k1=self.k1, b=self.b)
+        found = store.matching(words, limit, where, k1=self.k1, b=self.b)
         return [
             Hit(chunk, score, {self.name: score})
             for chunk, score in found

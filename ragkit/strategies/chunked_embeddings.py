@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ragkit.types import Chunk, Embedder, Entry, Hit, Store
+from ragkit.types import ANYTHING, Chunk, Embedder, Entry, Filter, Hit, Store
 
 if TYPE_CHECKING:
     from ragkit.types import Keep, Known, Vector
@@ -50,14 +50,14 @@ class ChunkedEmbeddings:
             for entry, key in zip(entries, keys, strict=True)
         ]
 
-    def search(self, store: Store, query: str, limit: int) -> list[Hit]:
+    def search(self, store: Store, query: str, limit: int, where: Filter = ANYTHING) -> list[Hit]:
         """Chunks nearest to the query; [] where the model knows none of its words."""
         vector = self.embedder.embed([query], "query")[0]
         if not vector.any():
             return []
         return [
             Hit(chunk, score, {self.name: score})
-            for chunk, score in store.nearest(vector, limit)
+            for chunk, score in store.nearest(vector, limit, where)
             if score >= self.threshold
         ]
 
