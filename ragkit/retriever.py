@@ -24,6 +24,14 @@ Fusion: TypeAlias = Callable[[Mapping[str, Sequence[Hit]]], list[Hit]]
 Rules: TypeAlias = Callable[[str, Sequence[Hit]], list[Hit]]
 """Query and fused ranking in, the ranking in its new order out; what they did is in the scores."""
 
+Trace: TypeAlias = Callable[[str, Sequence[Hit]], None]
+"""Is told after each stage its name and the hits that it left, best first: the strategies' names,
+fusion, rules, deduplication, reranking, limit. A stage that failed or is off is not told."""
+
+
+def untraced(stage: str, hits: Sequence[Hit]) -> None:
+    """The trace that nobody reads."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reranking:
@@ -57,6 +65,7 @@ def retrieve(
     deduplicate: bool = True,
     reranking: Reranking | None = None,
     where: Filter = ANYTHING,
+    trace: Trace = untraced,
 ) -> Answer:
     """Search what `where` lets through of all indexes; at most `limit` hits, best first.
 
@@ -74,6 +83,7 @@ def retrieve(
         try:
             candidates = max(strategy.limit, limit)
             rankings[strategy.name] = strategy.search(index.store, query, candidates, where)
+            trace(strategy.name, rankings[strategy.name])
         except RagkitError as error:
             errors.append(error)
             degraded.append(Degraded(strategy.name, error.message))
@@ -83,19 +93,24 @@ def retrieve(
     started = time.perf_counter()
     hits = fuse(rankings)
     stages.append(("fusion", time.perf_counter() - started))
+    trace("fusion", hits)
     if rules:
         started = time.perf_counter()
         hits = rules(query, hits)
         stages.append(("rules", time.perf_counter() - started))
+        trace("rules", hits)
     if deduplicate:
         hits = list(distinct(hits))
+        trace("deduplication", hits)
     if reranking and hits:
         started = time.perf_counter()
         try:
             hits = reranked(query, hits, reranking)
+            trace("reranking", hits)
         except RagkitError as error:
             degraded.append(Degraded("reranking", error.message))
         stages.append(("reranking", time.perf_counter() - started))
+    trace("limit", hits[:limit])
     return Answer(query, hits[:limit], tuple(stages), tuple(degraded))
 
 
