@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ragkit import Chunk
 
@@ -35,6 +36,8 @@ class Query:
     text: str
     relevant: frozenset[str]
     spans: tuple[tuple[str, Span], ...]
+    part: Literal["tune", "held"] = "tune"
+    """Held queries are looked at only when nothing is going to be changed any more."""
 
 
 def load(name: str) -> list[Query]:

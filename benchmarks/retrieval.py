@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks import judgements, library, measures, results
 from ragkit import Hit, KnowledgeBase
-from ragkit.kb.parts import fusing
+from ragkit.kb.ordering import fusing
 from ragkit.retriever import retrieve
 from ragkit.types import Strategy
 

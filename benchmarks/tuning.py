@@ -21,7 +21,7 @@ from benchmarks import measures, results
 from benchmarks.retrieval import DEPTH, Task, tasks
 from ragkit import Hit, KnowledgeBase, fusion
 from ragkit.config.rag import Chunking, Source
-from ragkit.kb.parts import fusing
+from ragkit.kb.ordering import fusing
 from ragkit.kb.places import CANDIDATES, SIZE, default_source
 from ragkit.retriever import distinct
 from ragkit.strategies.bm25 import BM25
