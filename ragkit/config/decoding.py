@@ -138,7 +138,7 @@ class Decoder:
                 continue
             field = item.field.name
             if name != field:
-                self.renamed(name, field, node, line, key)
+                self.renamed(name, item, node, line, key)
                 self.lines[_join(key, field)] = line
             for moved in (mark for mark in item.marks if isinstance(mark, Moved)):
                 self.warn(line, inner, f"is read as {moved.to}", f"write it as {moved.to}")
@@ -176,11 +176,11 @@ class Decoder:
         known = [item.field.name for item in keys.values() if item.fits(kind)]
         return self.problem(line, inner, "unknown key", suggestion(name, known))
 
-    def renamed(self, name: str, field: str, node: Mapping, line: int, key: str) -> None:
-        inner = _join(key, name)
+    def renamed(self, name: str, item: Key, node: Mapping, line: int, key: str) -> None:
+        inner, field = _join(key, name), item.field.name
         if field in node.items:
             self.problem(line, inner, f"is another name of {field}, which is there too", "keep one")
-        else:
+        elif not any(isinstance(mark, Moved) for mark in item.marks):
             self.warn(line, inner, f"is read as {field}", f"write {field}")
 
     def foreign(self, item: Key, kind: str | None, line: int, inner: str) -> Any:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ragkit.config import document
-from ragkit.config.agents import Agent, McpServer, Metadata, Permissions, Toolset
+from ragkit.config.agents import Agent, Metadata, Permissions
 from ragkit.config.decoding import NOTHING, Decoder, Finding, nearest
 from ragkit.config.file import File
 from ragkit.config.models import Model, Provider
 from ragkit.config.rag import Source
 from ragkit.config.references import Declared, check, gather
+from ragkit.config.toolsets import McpServer, Toolset
 from ragkit.errors import ConfigError
 
 _SHOWN = 20  # problems in one message
@@ -73,8 +74,8 @@ def load(path: Path) -> Configuration:
     if decoder.problems:
         raise InvalidConfig(tuple(sorted(decoder.problems, key=lambda item: item.line)))
     sources, attached = gather(file)
-    tables = {item.name: getattr(file, item.name) for item in fields(file)}
-    del tables["version"], tables["rag"]
+    kept = {item.name for item in fields(Configuration)}
+    tables = {item.name: getattr(file, item.name) for item in fields(file) if item.name in kept}
     return Configuration(
         path=path,
         sources=sources,

@@ -26,6 +26,19 @@ PROVIDERS: Final = (
     "groq",
     "deepseek",
     "github-copilot",
+    "atlascloud",
+    "baseten",
+    "cerebras",
+    "chatgpt",
+    "cloudflare-ai-gateway",
+    "cloudflare-workers-ai",
+    "fireworks",
+    "huggingface",
+    "moonshot",
+    "nvidia",
+    "ovhcloud",
+    "together",
+    "vercel",
 )
 """Providers known by name, so that a misspelt one is noticed; others come from `providers:`."""
 
@@ -49,10 +62,16 @@ class Model:
 
     name: Annotated[str, GIVEN]
     """Its key below `models:`, or the reference that names it."""
-    provider: Annotated[str, NONEMPTY, Also("type")]
-    """`embedded`, `dmr`, `openai`, … or a key of `providers`."""
-    model: Annotated[str, NONEMPTY]
-    """Its name at the provider, such as `ai/qwen3:14B` or `hf.co/org/name`."""
+    provider: Annotated[str, NONEMPTY, Also("type")] = ""
+    """`embedded`, `dmr`, `openai`, … or a key of `providers`. Required, unless there is
+    `first_available`."""
+    model: Annotated[str, NONEMPTY] = ""
+    """Its name at the provider, such as `ai/qwen3:14B` or `hf.co/org/name`. Required, unless there
+    is `first_available`."""
+    first_available: Annotated[tuple[Annotated[str, NONEMPTY], ...], NONEMPTY] = ()
+    """In place of all else: models of which the first is taken that has its key, or needs none."""
+    description: str = ""
+    """What it is good for."""
     temperature: Annotated[float | None, Between(0, 2)] = None
     """How freely words are chosen."""
     max_tokens: Annotated[int | None, Between(1)] = None
@@ -77,9 +96,28 @@ class Model:
     """How much the model may think: tokens, or a word such as `low`."""
     routing: tuple[Route, ...] = ()
     """Rules that hand requests on to other models."""
+    bypass_models_gateway: bool = False
+    """Ask the provider itself, whatever gateway there is."""
+    task_budget: int | Mapping[str, Any] | None = None
+    """Most tokens of a whole task."""
+    auth: Mapping[str, Any] | None = None
+    """Another way to sign in than a key."""
+    title_model: Annotated[str | None, NONEMPTY] = None
+    """The model that finds titles for sessions."""
+    compaction_model: Annotated[str | None, NONEMPTY] = None
+    """The model that sums long conversations up."""
+    compaction_threshold: Annotated[float | None, Between(0, 1)] = None
+    """From which share of the context on they are summed up."""
+    capabilities: Mapping[str, Any] | None = None
+    """Which files may be attached."""
+    cost: Mapping[str, Any] | None = None
+    """What a million tokens cost."""
     line: Annotated[int | None, GIVEN] = hidden(None)
 
     def problems(self) -> Iterator[Problem]:
+        for key in ("provider", "model"):
+            if not getattr(self, key) and not self.first_available:
+                yield Problem("", f"{key} is missing", f"add `{key}:`")
         if self.provider == "embedded" and self.model not in EMBEDDED:
             yield Problem("model", f"no embedded model {self.model}", f"known: {_list(EMBEDDED)}")
         if self.provider == "dmr":
@@ -100,6 +138,32 @@ class Provider:
     """Which interface it speaks."""
     token_key: Annotated[str | None, NONEMPTY] = None
     """Environment variable that holds its key."""
+    provider_opts: Mapping[str, Any] = field(default_factory=dict)
+    """Options of each of its models that the model does not have itself."""
+    temperature: Annotated[float | None, Between(0, 2)] = None
+    """As a model's, for all of its models; so are the others."""
+    max_tokens: Annotated[int | None, Between(1)] = None
+    """Longest answer, in tokens."""
+    top_p: Annotated[float | None, Between(0, 1)] = None
+    """Share of probability that words are chosen from."""
+    frequency_penalty: Annotated[float | None, Between(-2, 2)] = None
+    """Penalty on words by how often they were used."""
+    presence_penalty: Annotated[float | None, Between(-2, 2)] = None
+    """Penalty on words that were used."""
+    parallel_tool_calls: bool | None = None
+    """Let its models call several tools at once."""
+    track_usage: bool | None = None
+    """Ask for the number of tokens used."""
+    thinking_budget: int | str | None = None
+    """How much its models may think."""
+    task_budget: int | Mapping[str, Any] | None = None
+    """Most tokens of a whole task."""
+    auth: Mapping[str, Any] | None = None
+    """Another way to sign in than a key."""
+    unload_api: str | None = None
+    """Where it is asked to let a model go."""
+    compaction_model: Annotated[str | None, NONEMPTY] = None
+    """The model that sums long conversations up."""
     line: Annotated[int | None, GIVEN] = hidden(None)
 
 
@@ -133,6 +197,12 @@ _RUNNER_OPTIONS: Final[dict[str, tuple[type, ...]]] = {
     "supports_images": (bool,),
     "supports_pdf": (bool,),
     "extra_body": (dict,),
+    "http_headers": (dict,),
+    "unload_api": (str,),
+    "top_k": (int,),
+    "min_p": (float, int),
+    "repetition_penalty": (float, int),
+    "seed": (int,),
 }
 _WORDS: Final = {
     list: "a list",

@@ -39,8 +39,8 @@ _BM25 = Only(("bm25",))
 class Chunking:
     """How documents are cut into chunks."""
 
-    size: Annotated[int | None, Between(1, 1_000_000)] = None
-    """Longest chunk, in characters. Unset: 1500."""
+    size: Annotated[int | None, Between(0, 1_000_000), ZERO_UNSETS] = None
+    """Longest chunk, in characters. Unset or 0: 1500."""
     overlap: Annotated[int | None, Between(0, 1_000_000)] = None
     """Characters that a chunk of plain text repeats from the one before; at most half of `size`.
     Unset: 75."""
@@ -98,6 +98,9 @@ class StrategySettings:
     """How much a word counts that comes again: 0 counts it once."""
     b: Annotated[float, Between(0, 1), _BM25] = 0.75
     """How much long chunks are held back: 0 not at all, 1 fully."""
+    tokenizer: Annotated[Literal["ragkit", "compat"], _BM25] = "ragkit"
+    """How text becomes words. `ragkit`: parts of identifiers, singulars, pairs of Chinese
+    characters. `compat`: as docker-agent, and its scores, from 0 to 1."""
     line: Annotated[int | None, GIVEN] = hidden(None)
     """Where the file says so, from 1; None where no file does."""
 
@@ -107,15 +110,34 @@ class Fusion:
     """How the rankings of several strategies become one."""
 
     strategy: Annotated[
-        Literal["rrf", "weighted", "max", "convex"], Also("reciprocal_rank_fusion", means="rrf")
-    ] = "rrf"
+        Literal["rrf", "weighted", "max", "convex"] | None,
+        Also("reciprocal_rank_fusion", means="rrf"),
+    ] = None
     """`rrf`: by ranks. `weighted`: weighted sum of scores. `max`: the best score. `convex`:
-    weighted sum of scores scaled to 0..1."""
+    weighted sum of scores scaled to 0..1. Unset: `rrf` where `k` or `weights` are written, else
+    ragkit's own, which weighs words and meaning by what the query is like."""
     k: Annotated[int, Between(0), ZERO_UNSETS] = 60
     """The constant of `rrf`: the larger, the less the first ranks count. 0: as unset."""
     weights: Mapping[str, Annotated[float, Between(0)]] = field(default_factory=dict)
     """Weight of each strategy, by name. Required by `weighted`; `convex` without them weighs all
     alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Rules on the fused ranking, before reranking; each can be switched off."""
+
+    definitions: bool = True
+    """Lift chunks that define a symbol which the query names."""
+    names: bool = True
+    """Lift files whose name the query says."""
+    files: bool = True
+    """Lift chunks of files that fit the query as a whole, by their BM25 score."""
+    noise: bool = True
+    """Lower tests, examples, vendored and generated files, changelogs, migrations and
+    translations, unless the query asks for them."""
+    coherence: bool = True
+    """Lift chunks of files that have several good ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +162,14 @@ class Prefetch:
     """Keep answers until the index changes."""
     max_entries: Annotated[int, Between(1)] = 32
     """Most answers kept."""
+    max_candidates: Annotated[int | None, Between(0)] = None
+    """Of docker-agent's guesses at the next query; without effect, as nothing is guessed."""
+    min_similarity: Annotated[float | None, Between(0, 1)] = None
+    """The same."""
+    drift_threshold: Annotated[float | None, Between(0, 1)] = None
+    """The same."""
+    timeout: Annotated[float | None, DURATION, Between(0)] = None
+    """The same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +198,8 @@ class Results:
     """Answer with whole files in place of chunks."""
     fusion: Fusion = field(default_factory=Fusion)
     """How the rankings of several strategies become one."""
+    ranking: Ranking = field(default_factory=Ranking)
+    """Rules on the fused ranking, before reranking."""
     reranking: Reranking | None = None
     """A model that orders the best candidates again. Unset: none."""
     prefetch: Prefetch | None = None
@@ -186,6 +218,9 @@ class Tool:
     """What the tool is good for, said to the model. Unset: made from the name."""
     instruction: str | None = None
     """How to use the tool; becomes part of the agent's instruction. Unset: made from the name."""
+
+
+_TOOL_KEYS = {"description": "description", "instruction": "instruction", "tool_name": "name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +246,14 @@ class Source:
     """Longest first indexing, in seconds or as in `1h30m`. 0: no bound."""
     description: Annotated[str | None, Moved("tool.description")] = None
     """Old place of `tool.description`; None once it is there."""
+    instruction: Annotated[str | None, Moved("tool.instruction")] = None
+    """Another place of `tool.instruction`; None once it is there."""
+    tool_name: Annotated[str | None, NONEMPTY, Also("name"), Moved("tool.name")] = None
+    """Another place of `tool.name`; None once it is there."""
+    tools: tuple[str, ...] = ()
+    """Which of its tools agents get; there is one."""
+    defer: bool | tuple[str, ...] = False
+    """Show the tool to the model only when it looks for it."""
     file: Annotated[str | None, GIVEN] = hidden(None)
     """The file that says so; None where no file does."""
     line: Annotated[int | None, GIVEN] = hidden(None)
@@ -228,10 +271,12 @@ class Source:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strategies", tuple(_named(self.strategies)))
-        if self.description is not None:
-            words = self.tool.description or self.description
-            object.__setattr__(self, "tool", replace(self.tool, description=words))
-            object.__setattr__(self, "description", None)
+        for old, key in _TOOL_KEYS.items():
+            said = getattr(self, old)
+            if said is not None:
+                tool = replace(self.tool, **{key: getattr(self.tool, key) or said})
+                object.__setattr__(self, "tool", tool)
+                object.__setattr__(self, old, None)
 
     def model(self, reference: str) -> Model:
         """The model that it means: `provider/model`, else a key of the file's `models:`.

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 
-from ragkit.config.agents import Agent, Toolset
+from ragkit.config.agents import Agent
 from ragkit.config.decoding import suggestion
 from ragkit.config.file import File
 from ragkit.config.marks import Problem
 from ragkit.config.models import EMBEDDED, PROVIDERS, inline
 from ragkit.config.rag import Source
+from ragkit.config.toolsets import Toolset
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,9 @@ class Declared:
     agents: tuple[str, ...]
     toolsets: tuple[str, ...]
     mcps: tuple[str, ...]
+    commands: tuple[str, ...]
+    skills: tuple[str, ...]
+    budgets: tuple[str, ...]
 
 
 def check(file: File, declared: Declared) -> Iterator[Problem]:
@@ -32,6 +36,8 @@ def check(file: File, declared: Declared) -> Iterator[Problem]:
     for name, source in file.rag.items():
         yield from _in_source(source, f"rag.{name}", declared)
     for name, model in file.models.items():
+        for index, reference in enumerate(model.first_available):
+            yield from _in_model(reference, f"models.{name}.first_available[{index}]", declared)
         for index, route in enumerate(model.routing):
             yield from _in_model(route.model, f"models.{name}.routing[{index}].model", declared)
     for name, toolset in file.toolsets.items():
@@ -65,7 +71,7 @@ def _in_toolset(toolset: Toolset, key: str, declared: Declared) -> Iterator[Prob
 
 
 def _in_agent(agent: Agent, key: str, declared: Declared) -> Iterator[Problem]:
-    for reference in agent.model.split(","):
+    for reference in agent.model.split(",") if agent.model else ():
         yield from _in_model(reference.strip(), f"{key}.model", declared)
     for index, reference in enumerate(agent.fallback.models if agent.fallback else ()):
         yield from _in_model(reference, f"{key}.fallback.models[{index}]", declared)
@@ -73,6 +79,13 @@ def _in_agent(agent: Agent, key: str, declared: Declared) -> Iterator[Problem]:
         yield from _in_names(name, f"{key}.rag[{index}]", "knowledge base", declared.rag)
     for index, name in enumerate(agent.use_toolsets):
         yield from _in_names(name, f"{key}.use_toolsets[{index}]", "toolset", declared.toolsets)
+    for field, what, known in (
+        ("use_commands", "group of commands", declared.commands),
+        ("use_skills", "group of skills", declared.skills),
+        ("budgets", "budget", declared.budgets),
+    ):
+        for index, name in enumerate(getattr(agent, field)):
+            yield from _in_names(name, f"{key}.{field}[{index}]", what, known)
     for field in ("sub_agents", "handoffs"):
         for index, name in enumerate(getattr(agent, field)):
             if "/" not in name:  # an agent of a registry, or at an address
