@@ -72,7 +72,12 @@ def test_rankings_of_all_indexes_are_fused_and_cut() -> None:
     vectors = Fixed("vectors", [hit("b", 0.9), hit("d", 0.8)])
     answer = retrieve("x", [index(words), index(vectors)], fuse=rrf, limit=2)
     assert paths(answer.hits) == ["b", "a"]
-    assert [stage for stage, _ in answer.stages] == ["bm25", "vectors", "fusion"]
+    assert [stage for stage, _ in answer.stages] == [
+        "bm25",
+        "vectors",
+        "fusion",
+        "deduplication",
+    ]
 
 
 def test_a_failing_strategy_is_left_out_and_named() -> None:
@@ -121,7 +126,12 @@ def test_a_reranker_orders_the_candidates_again_before_the_cut() -> None:
     assert paths(answer.hits) == ["d", "b"]
     assert answer.hits[0].score == answer.hits[0].scores["reranking"] == 1
     assert answer.hits[0].scores["reranking.rank"] == 1
-    assert [stage for stage, _ in answer.stages] == ["bm25", "fusion", "reranking"]
+    assert [stage for stage, _ in answer.stages] == [
+        "bm25",
+        "fusion",
+        "deduplication",
+        "reranking",
+    ]
 
 
 def test_reranked_hits_below_the_threshold_go() -> None:

@@ -1,0 +1,76 @@
+"""Hits made whole files, out of what the index holds of them.
+
+The chunks of a file hold every character of its text, as it was read when it was indexed. So no
+file is opened here, and the text, its lines and the hit's place always belong together, also where
+the file has changed, or gone, since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from ragkit.types import Chunk, Hit, Store
+
+LARGEST: Final = 200_000
+"""Characters of one file that are given, some 50,000 tokens; of a larger one, those around its best
+hit."""
+
+
+def first_of_each_file(hits: Iterable[Hit]) -> Iterator[Hit]:
+    """The best hit of each file, in order."""
+    seen: set[str] = set()
+    for hit in hits:
+        if hit.chunk.path not in seen:
+            seen.add(hit.chunk.path)
+            yield hit
+
+
+def whole(hit: Hit, stores: Sequence[Store], largest: int = LARGEST) -> tuple[Hit, str]:
+    """The hit with its whole file as text, and a note where that is not all of it, "" as a rule.
+
+    Score and history stay the hit's. Raises StoreError.
+    """
+    path = hit.chunk.path
+    chunks = next((chunks for store in stores if (chunks := _holding(store, hit))), [hit.chunk])
+    size = max(chunk.end for chunk in chunks)
+    shown = _around(chunks, hit.chunk, largest)
+    text, first, last = joined(shown), shown[0], shown[-1]
+    chunk = Chunk(path, 0, text, first.start, last.end, first.start_line, last.end_line)
+    note = ""
+    if len(text) < size:
+        lines = f"{chunk.start_line}-{chunk.end_line}"
+        note = f"{path}: {size:,} characters are too many; lines {lines} are given"
+    return replace(hit, chunk=chunk), note
+
+
+def joined(chunks: Sequence[Chunk]) -> str:
+    """The text that neighbouring chunks of a document cover, what they share given once."""
+    text, end = [], chunks[0].start
+    for chunk in chunks:
+        if chunk.end > end:
+            text.append(chunk.text[max(0, end - chunk.start) :])
+            end = chunk.end
+    return "".join(text)
+
+
+def _holding(store: Store, hit: Hit) -> list[Chunk]:
+    """The chunks of the hit's file in the store that it came from; [] in any other."""
+    chunks = store.chunks(hit.chunk.path)
+    same = any((c.start, c.end) == (hit.chunk.start, hit.chunk.end) for c in chunks)
+    return sorted(chunks, key=lambda chunk: (chunk.start, chunk.end)) if same else []
+
+
+def _around(chunks: Sequence[Chunk], best: Chunk, largest: int) -> Sequence[Chunk]:
+    """As many neighbours of the best chunk as fit, by turns before and after it."""
+    at = next(n for n, c in enumerate(chunks) if (c.start, c.end) == (best.start, best.end))
+    first, last = at, at + 1
+    while True:
+        grown = False
+        if last < len(chunks) and chunks[last].end - chunks[first].start <= largest:
+            last, grown = last + 1, True
+        if first > 0 and chunks[last - 1].end - chunks[first - 1].start <= largest:
+            first, grown = first - 1, True
+        if not grown:
+            return chunks[first:last]
