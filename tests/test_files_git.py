@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ragkit.files import find
-from ragkit.files.ignore import wildmatch
+from ragkit.globs import wildmatch
 from ragkit.types import File
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from itertools import product
 
-from ragkit.files.ignore import as_bytes, wildmatch
+from ragkit.globs import alternatives, as_bytes, wildmatch
 
 
 class Glob:
     """Which paths below a folder are asked for; a folder that matches is so with all in it."""
 
     def __init__(self, pattern: str) -> None:
-        parts = [alternative.split("/") for alternative in _alternatives(pattern)]
+        parts = [alternative.split("/") for alternative in alternatives(pattern)]
         self._whole = _compiled(["/".join(names) for names in parts])
         self._ways = [
             [_compiled([name]) if name != "**" else None for name in names] for names in parts
@@ -48,13 +47,6 @@ def _compared(path: str) -> str:
 def _compiled(patterns: list[str]) -> re.Pattern[str]:
     regexes = [wildmatch(_compared(pattern)) for pattern in patterns]
     return re.compile("|".join(regex for regex in regexes if regex) or "(?!)", re.DOTALL)
-
-
-def _alternatives(pattern: str) -> list[str]:
-    """The pattern without braces: `a.{md,rst}` → `a.md`, `a.rst`."""
-    pieces = re.split(r"\{([^{}]*)\}", pattern)
-    choices = [piece.split(",") if index % 2 else [piece] for index, piece in enumerate(pieces)]
-    return ["".join(choice) for choice in product(*choices)]
 
 
 def literal_base(place: str) -> tuple[str, str]:

@@ -19,30 +19,13 @@ import apsw
 
 from ragkit.errors import StoreError, StoreMismatch
 from ragkit.stores import connection as connections
-from ragkit.stores import rows, schema, vectors
+from ragkit.stores import descriptions, rows, schema, vectors
 from ragkit.stores import words as lexical
+from ragkit.stores.reader import Reader
 from ragkit.types import ANYTHING, Chunk, Entry, Filter, Record, Statistics
 
 if TYPE_CHECKING:
     from ragkit.types import Vector
-
-
-class _Reader:
-    """A connection that only reads, and what it remembers of the index between searches."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self.sql = connection
-        self._lists: lexical.Lists | None = None
-
-    def lists(self, index: int) -> lexical.Lists:
-        """Inverted lists of the index in the state that the open transaction sees."""
-        generation = connections.value(
-            self.sql, "select generation from indexes where id = ?", (index,)
-        )
-        lists = self._lists
-        if lists is None or (lists.index, lists.generation) != (index, generation):
-            lists = self._lists = lexical.load(self.sql, index, generation)
-        return lists
 
 
 class SqliteStore:
@@ -72,7 +55,7 @@ class SqliteStore:
         self._wait = wait
         self._writer: apsw.Connection | None = None
         self._local = threading.local()
-        self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
+        self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
         self._closed = False
         self._seen = False  # whether this index was in the file once
         self._changed = False  # whether this store wrote chunks that `complete` has not seen
@@ -96,6 +79,11 @@ class SqliteStore:
         """Vectors stored under these keys, also of chunks that are gone; read-only arrays."""
         with self._reading() as (reader, _):
             return vectors.known(reader.sql, keys)
+
+    def descriptions(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+        """Descriptions stored under these keys, also of chunks that are gone."""
+        with self._reading() as (reader, _):
+            return descriptions.known(reader.sql, keys)
 
     def chunks(self, path: str) -> list[Chunk]:
         """A file's chunks in order; [] for an unknown path."""
@@ -129,8 +117,12 @@ class SqliteStore:
         with self._reading() as (reader, index):
             if index is None or limit < 1:
                 return []
-            found = dict(vectors.nearest(reader.sql, index, vector, limit))
+            admitted = None if where.is_open else reader.admitted(index, where)
+            among = None if admitted is None else admitted.embeddings
+            found = dict(vectors.nearest(reader.sql, index, vector, limit, among))
             users = rows.users(reader.sql, index, found)
+            if admitted is not None:
+                users = admitted.among(users)
             scores = {chunk: found[embedding] for chunk, embedding in users.items()}
             return rows.ranked(reader.sql, index, scores, limit)
 
@@ -151,7 +143,9 @@ class SqliteStore:
         with self._reading() as (reader, index):
             if index is None or limit < 1:
                 return []
-            ids, scores = lexical.best(reader.sql, reader.lists(index), words, limit, k1, b)
+            lists = reader.lists(index)
+            among = None if where.is_open else reader.admitted(index, where).chunks
+            ids, scores = lexical.best(reader.sql, lists, words, limit, k1, b, among)
             scored = dict(zip(ids.tolist(), scores.tolist(), strict=True))
             return rows.ranked(reader.sql, index, scored, limit)
 
@@ -186,6 +180,11 @@ class SqliteStore:
             }
             vectors.keep(writer, checked, time.time())
 
+    def keep_descriptions(self, described: Mapping[bytes, str]) -> None:
+        """Make descriptions known, in one transaction."""
+        with self._writing() as (writer, _):
+            descriptions.keep(writer, described, time.time())
+
     def note(self, record: Record) -> None:
         """Remember a file's new stamp or failure; its chunks stay as they are."""
         with self._writing() as (writer, index):
@@ -210,8 +209,8 @@ class SqliteStore:
     def complete(self) -> None:
         """Let this index answer in the place of every other of its name, which are dropped.
 
-        Also drops the embeddings that were used longest ago, where more are kept for no
-        chunk than `rows.SPARE_EMBEDDINGS` allows. Writes nothing where there is nothing to do.
+        Also drops the embeddings and descriptions that were used longest ago, where more are kept
+        for no chunk than `rows.SPARE_EMBEDDINGS` and `descriptions.SPARE` allow. Writes nothing where there is nothing to do.
         """
         state = [(i.fingerprint, i.complete) for i in self._namesakes()]
         if not self._changed and state == [(self.fingerprint, True)]:
@@ -223,7 +222,9 @@ class SqliteStore:
                 writer.execute("delete from indexes where id = ?", (other,))
                 writer.execute("delete from meta where index_id = ?", (other,))
             writer.execute("update indexes set complete = 1 where id = ?", (index,))
-            rows.prune(writer, [i for (i,) in connections.query(writer, "select id from indexes")])
+            left = [i for (i,) in connections.query(writer, "select id from indexes")]
+            rows.prune(writer, left)
+            descriptions.prune(writer, left)
             rows.compact(writer, index, self.dimensions)
         self._changed = False
 
@@ -291,7 +292,7 @@ class SqliteStore:
     # ── transactions ──
 
     @contextmanager
-    def _reading(self) -> Iterator[tuple[_Reader, int | None]]:
+    def _reading(self) -> Iterator[tuple[Reader, int | None]]:
         """This thread's reader and the index's id, None before its first write; one snapshot."""
         with connections.translated(self.path):
             reader = self._reader()
@@ -302,12 +303,12 @@ class SqliteStore:
                 with suppress(apsw.Error):  # an I/O error has ended the transaction already
                     reader.sql.execute("rollback")
 
-    def _reader(self) -> _Reader:
+    def _reader(self) -> Reader:
         if self._closed:
             raise StoreError(f"{self.path}: the store is closed")
-        reader: _Reader | None = getattr(self._local, "reader", None)
+        reader: Reader | None = getattr(self._local, "reader", None)
         if reader is None or (not reader.sql.filename and connections.exists(self.path)):
-            reader = _Reader(connections.reader(self.path, wait=self._wait))
+            reader = Reader(connections.reader(self.path, wait=self._wait))
             self._local.reader = reader
             self._readers.add(reader)
         return reader

@@ -82,7 +82,7 @@ def load(connection: apsw.Connection, index: int, generation: int) -> Lists:
     sql = (
         f"select group_concat(id), group_concat(words) from chunks_{index} where words is not null"
     )
-    ids, words = (_numbers(column) for column in query(connection, sql)[0])
+    ids, words = (numbers(column) for column in query(connection, sql)[0])
     first = int(ids.min()) if len(ids) else 0
     lengths = np.zeros(int(ids.max()) - first + 1 if len(ids) else 0, np.float32)
     lengths[ids - first] = words
@@ -91,13 +91,20 @@ def load(connection: apsw.Connection, index: int, generation: int) -> Lists:
 
 
 def best(
-    connection: apsw.Connection, lists: Lists, words: Sequence[str], limit: int, k1: float, b: float
+    connection: apsw.Connection,
+    lists: Lists,
+    words: Sequence[str],
+    limit: int,
+    k1: float,
+    b: float,
+    among: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The chunks that hold any of the words, by BM25: ids and scores, both (k,), best first.
 
     The score is the sum, over the different words w of the query that a chunk holds n times, of
     ln(1 + (N - df + 0.5) / (df + 0.5)) · n (k1 + 1) / (n + k1 (1 - b + b · length / mean length)).
-    k >= limit where that many match: all that tie with the last are given.
+    k >= limit where that many match: all that tie with the last are given. With `among`, an array
+    of ids, other chunks are left out; they count in df, N and the mean length all the same.
     """
     import numpy as np
 
@@ -107,7 +114,12 @@ def best(
         positions, counts = _list(connection, lists, word)
         idf = np.log(1 + (lists.chunks - len(positions) + 0.5) / (len(positions) + 0.5))
         scores[positions] += idf * counts * (k1 + 1) / (counts + norms[positions])
-    found = np.flatnonzero(scores)
+    if among is None:
+        found = np.flatnonzero(scores)
+    else:
+        places = among - lists.first
+        places = places[(places >= 0) & (places < len(scores))]
+        found = places[scores[places] > 0]
     if len(found) > limit:
         least = np.partition(scores[found], len(found) - limit)[len(found) - limit]
         found = found[scores[found] >= least]
@@ -141,14 +153,14 @@ def _read(connection: apsw.Connection, lists: Lists, word: str) -> Postings:
     for term, documents in query(connection, sql, (word, word + _COUNT + "\x7f")):
         stem, _, count = term.partition(_COUNT)
         if stem == word:
-            positions.append(_numbers(documents) - lists.first)
+            positions.append(numbers(documents) - lists.first)
             counts.append(np.full(len(positions[-1]), int(count or 1), np.float32))
     if not positions:
         return np.empty(0, np.int32), np.empty(0, np.float32)
     return np.concatenate(positions).astype(np.int32), np.concatenate(counts)
 
 
-def _numbers(text: str | None) -> NDArray[np.int64]:
+def numbers(text: str | None) -> NDArray[np.int64]:
     """ "3,1,2" → [3, 1, 2]"""
     import numpy as np
 

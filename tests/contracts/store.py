@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ragkit.errors import StoreError, StoreMismatch
-from ragkit.types import Chunk, Entry, Record
+from ragkit.errors import QueryError, StoreError, StoreMismatch
+from ragkit.types import ANYTHING, Chunk, Entry, Filter, Record
 
 D = 8
 
@@ -62,6 +62,30 @@ def bm25(
 
 def paths(found: Sequence[tuple[Chunk, float]]) -> list[tuple[str, int]]:
     return [(c.path, c.index) for c, _ in found]
+
+
+LANGUAGES = (None, "go", "python")
+
+FILTERS: list[tuple[Filter, Callable[[Record], bool]]] = [
+    (ANYTHING, lambda r: True),
+    (Filter(languages=("go",)), lambda r: r.language == "go"),
+    (Filter(languages=("go", "text")), lambda r: r.language != "python"),
+    (Filter(types=("docs",)), lambda r: r.language is None),
+    (Filter(modified_after=3.0), lambda r: r.mtime_ns >= 3e9),
+    (Filter(("a/**",)), lambda r: r.path.startswith("a/")),
+    (Filter(("!a", "!*3")), lambda r: r.path[0] != "a" and not r.path.endswith("3")),
+    (
+        Filter(("a",), modified_after=2.0) & Filter(types=("code",)),
+        lambda r: r.path[0] == "a" and r.mtime_ns >= 2e9 and r.language is not None,
+    ),
+    (Filter(("nothing",)), lambda r: False),
+]
+"""Filters, and what they mean."""
+
+
+def filtered_record(number: int, language: str | None, second: int) -> Record:
+    path = f"{'ab'[number % 2]}/{number}"
+    return Record(path, "0", size=1, mtime_ns=second * 10**9, language=language)
 
 
 class StoreContract:
@@ -264,6 +288,104 @@ class StoreContract:
         store.replace(record("a"), [entry("a", 0, "get gets get_it get-it get.it")])
         for word, found in [("get", True), ("ge", False), ("it", False), ("get.it", True)]:
             assert bool(store.matching([word], 5, k1=1.2, b=0.75)) == found
+
+    # ── filters ──
+
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    @given(
+        files=st.lists(
+            st.tuples(
+                st.sampled_from(LANGUAGES),
+                st.integers(0, 5),
+                st.lists(
+                    st.tuples(
+                        st.lists(st.sampled_from("abc"), max_size=4).map(" ".join),
+                        st.sampled_from([None, (), (1,), (1, 1), (1, 2), (-1, 3)]),
+                    ),
+                    max_size=4,
+                ),
+            ),
+            max_size=8,
+        ),
+        limit=st.integers(1, 12),
+    )
+    def test_a_filtered_answer_is_the_best_of_what_the_filter_lets_through(
+        self, store: Any, files: list[Any], limit: int
+    ) -> None:
+        store.delete(list(store.records()))
+        records = {}
+        for number, (language, second, texts) in enumerate(files):
+            seen = filtered_record(number, language, second)
+            records[seen.path] = seen
+            chunks = [
+                entry(seen.path, i, words, None if values is None else unit(*values))
+                for i, (words, values) in enumerate(texts)
+            ]
+            store.replace(seen, chunks)
+        all_matching = store.matching(["a", "b"], 1000, k1=1.2, b=0.75)
+        all_near = store.nearest(unit(1, 1), 1000)
+        for where, means in FILTERS:
+            matching = [(c, s) for c, s in all_matching if means(records[c.path])]
+            near = [(c, s) for c, s in all_near if means(records[c.path])]
+            assert store.matching(["a", "b"], limit, where, k1=1.2, b=0.75) == matching[:limit]
+            assert store.nearest(unit(1, 1), limit, where) == near[:limit]
+
+    def test_one_file_in_a_hundred_gives_its_own_best(self, store: Any) -> None:
+        random = np.random.default_rng(11)
+        rows = random.standard_normal((2000, D)).astype(np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        few = {7, 13}  # of 200 files of ten chunks; their words and vectors are nothing special
+        for file in range(200):
+            seen = filtered_record(file, "go" if file in few else "python", file)
+            some = enumerate(rows[10 * file : 10 * file + 10])
+            store.replace(seen, [entry(seen.path, i, "word " * (i + 1), row) for i, row in some])
+        where = Filter(languages=("go",))
+        query = unit(1, -1, 1)
+        theirs = [i for i in range(2000) if i // 10 in few]
+        best = sorted(theirs, key=lambda i: -float(rows[i] @ query))
+        for limit in (1, 5, 20, 300):
+            found = paths(store.nearest(query, limit, where))
+            assert found == [(f"b/{i // 10}", i % 10) for i in best[:limit]]
+            matching = store.matching(["word"], limit, where, k1=1.2, b=0.75)
+            every = store.matching(["word"], 5000, k1=1.2, b=0.75)
+            assert matching == [(c, s) for c, s in every if c.path in ("b/7", "b/13")][:limit]
+
+    def test_a_text_of_several_files_is_found_where_the_filter_lets_it_through(
+        self, store: Any
+    ) -> None:
+        for number, language in enumerate(["go", "python", "go"]):
+            seen = filtered_record(number, language, 0)
+            store.replace(seen, [entry(seen.path, 0, "same", unit(1))])
+        near = store.nearest(unit(1), 1, Filter(languages=("python",)))
+        assert paths(near) == [("b/1", 0)]
+        near = store.nearest(unit(1), 5, Filter(languages=("go",)))
+        assert paths(near) == [("a/0", 0), ("a/2", 0)]
+
+    def test_a_filter_sees_files_as_they_were_noted_last(self, opened: Opened) -> None:
+        writer, reader = opened(), opened()
+        where = Filter(modified_after=5.0)
+        writer.replace(filtered_record(0, None, 1), [entry("a/0", 0, "x", unit(1))])
+        assert reader.matching(["x"], 5, where, k1=1.2, b=0.75) == []
+        for store in (writer, reader):
+            assert store.nearest(unit(1), 5, where) == []
+        writer.note(filtered_record(0, None, 9))
+        for store in (writer, reader):
+            assert paths(store.matching(["x"], 5, where, k1=1.2, b=0.75)) == [("a/0", 0)]
+            assert paths(store.nearest(unit(1), 5, where)) == [("a/0", 0)]
+        writer.replace(filtered_record(1, None, 9), [entry("b/1", 0, "x", unit(1))])
+        for store in (writer, reader):
+            assert len(store.nearest(unit(1), 5, where)) == 2
+
+    def test_a_glob_that_is_none_is_refused(self, store: Any) -> None:
+        store.replace(record("a"), [entry("a", 0, "x", unit(1))])
+        with pytest.raises(QueryError, match="no path can match"):
+            store.matching(["x"], 5, Filter(("[",)), k1=1.2, b=0.75)
+        with pytest.raises(QueryError, match="no path can match"):
+            store.nearest(unit(1), 5, Filter(("[",)))
 
     # ── indexes that share a place ──
 

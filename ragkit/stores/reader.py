@@ -1,0 +1,45 @@
+"""A thread's connection to search with, and what it need not read twice."""
+
+from __future__ import annotations
+
+import apsw
+
+from ragkit.stores import admitted as admission
+from ragkit.stores import connection as connections
+from ragkit.stores import words as lexical
+from ragkit.types import Filter
+
+FILTERS_KEPT = 8
+"""Filters whose ids one reader remembers."""
+
+
+class Reader:
+    """A connection that only reads, and what it remembers of the index between searches."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.sql = connection
+        self._lists: lexical.Lists | None = None
+        self._version: tuple[int, object] | None = None
+        self._admitted: dict[Filter, admission.Admitted] = {}
+
+    def admitted(self, index: int, where: Filter) -> admission.Admitted:
+        """What the filter lets through in the state that the open transaction sees."""
+        version = (index, self.sql.pragma("data_version"))
+        if version != self._version:
+            self._version = version
+            self._admitted.clear()
+        found = self._admitted.pop(where, None) or admission.load(self.sql, index, where)
+        self._admitted[where] = found  # the latest at the end
+        if len(self._admitted) > FILTERS_KEPT:
+            del self._admitted[next(iter(self._admitted))]
+        return found
+
+    def lists(self, index: int) -> lexical.Lists:
+        """Inverted lists of the index in the state that the open transaction sees."""
+        generation = connections.value(
+            self.sql, "select generation from indexes where id = ?", (index,)
+        )
+        lists = self._lists
+        if lists is None or (lists.index, lists.generation) != (index, generation):
+            lists = self._lists = lexical.load(self.sql, index, generation)
+        return lists
