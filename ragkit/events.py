@@ -42,8 +42,19 @@ class Embedding:
 
 
 @dataclass(frozen=True, slots=True)
+class Described:
+    """A chat model has described some chunks; the files that they come from may not be done."""
+
+    index: str
+    texts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Shortened:
-    """A file is indexed, and the model took less than the whole of some of its chunks."""
+    """A file is indexed, and a model did less with some of its chunks than it was asked to.
+
+    It took less than the whole, or did not describe them.
+    """
 
     index: str
     path: str
@@ -99,7 +110,16 @@ class Degraded:
 
 
 Event: TypeAlias = (
-    Scanned | Skipped | Embedding | Indexed | Shortened | Unchanged | Failed | Removed | Degraded
+    Scanned
+    | Skipped
+    | Embedding
+    | Described
+    | Indexed
+    | Shortened
+    | Unchanged
+    | Failed
+    | Removed
+    | Degraded
 )
 Listener: TypeAlias = Callable[[Event], None]
 

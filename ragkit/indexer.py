@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from ragkit.errors import IndexingTimeout, ReadError
 from ragkit.events import (
-    Embedding,
     Failed,
     Indexed,
     Listener,
@@ -27,12 +26,13 @@ from ragkit.events import (
     Unchanged,
     ignore,
 )
+from ragkit.memory import Forgetful, Handed, Watched
 from ragkit.types import Document, Entry, File, Index, Record, Skip, Store
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
-    from ragkit.types import Chunker, Keep, Known, Strategy, Vector
+    from ragkit.types import Chunker, Memory, Strategy
 
 BATCH_BYTES = 400_000
 """Files are prepared together up to this size, so that small ones fill a model's batch."""
@@ -189,8 +189,7 @@ def prepare(
     read: Callable[[File], Document | Skip],
     chunk: Chunker,
     strategies: Sequence[Strategy],
-    known: Known,
-    keep: Keep,
+    memory: Memory,
 ) -> list[Prepared]:
     """Read files, chunk them and prepare all their chunks together, so that batches are full.
 
@@ -200,21 +199,15 @@ def prepare(
     prepared = [_read(file, digests.get(file.path), read) for file in files]
     documents = [document for _, document in prepared if document]
     entries = [Entry(piece) for document in documents for piece in chunk(document)]
-    missing: set[bytes] = set()
-
-    def look_up(keys: Sequence[bytes]) -> Mapping[bytes, Vector]:
-        have = known(keys)
-        missing.update(key for key in keys if key not in have)
-        return have
-
+    watched = Watched(memory)
     # with nothing to prepare, strategies would load their libraries for nothing
     for strategy in strategies if entries else ():
-        entries = strategy.prepare(entries, look_up, keep)
+        entries = strategy.prepare(entries, watched)
     by_path: dict[str, list[Entry]] = {document.path: [] for document in documents}
     for entry in entries:
         by_path[entry.chunk.path].append(entry)
     return [
-        _finished(item, by_path[document.path], missing) if document else item
+        _finished(item, by_path[document.path], watched.missing) if document else item
         for item, document in prepared
     ]
 
@@ -297,7 +290,6 @@ def _prepare_all(
         read=index.read,
         chunk=index.chunk,
         strategies=index.strategies,
-        known=index.store.known,
     )
     batches = [
         (batch, {file.path: digests[file.path] for file in batch if file.path in digests})
@@ -306,7 +298,7 @@ def _prepare_all(
     if index.threads and batches:
         yield from _in_threads(index, work, batches, listener)
         return
-    work = partial(work, keep=_let_go)
+    work = partial(work, memory=Forgetful(index.store))
     if executor is None or len(batches) <= FEW:
         for batch in batches:
             yield from work(*batch)
@@ -324,29 +316,19 @@ def _prepare_all(
             future.cancel()
 
 
-def _let_go(vectors: Mapping[bytes, Vector]) -> None:
-    """Vectors that are made in no time need not be kept before their files are stored."""
-
-
 def _in_threads(
     index: Index,
     work: Callable[..., list[Prepared]],
     batches: Sequence[tuple[list[File], dict[str, str]]],
     listener: Listener,
 ) -> Iterator[Prepared]:
-    """Prepared files as they get done; vectors are stored as they come, before their files are.
-
-    What a server has answered is in the store even if it dies, or this walk does, right after.
-    """
+    """Prepared files as they get done; what models make is stored before their files are."""
     from ragkit.crew import Crew
 
-    def keep(vectors: Mapping[bytes, Vector]) -> None:
-        index.store.keep(vectors)
-        listener(Embedding(index.name, len(vectors)))
-
     with Crew(index.threads) as crew:
-        tasks = (partial(work, *batch, keep=crew.tell) for batch in batches)
-        for prepared in crew.done(tasks, keep):
+        memory = Handed(index.store, index.name, listener, crew.tell)
+        tasks = (partial(work, *batch, memory=memory) for batch in batches)
+        for prepared in crew.done(tasks, lambda write: write()):
             yield from prepared
 
 

@@ -93,7 +93,7 @@ class Entry:
     """Hash of (model fingerprint, exact embedded text): equal keys have equal vectors."""
     vector: Vector | None = None
     cut: str = ""
-    """Where the model takes less than the whole chunk: what of it was embedded. "" as a rule."""
+    """Where models did less with it than they were asked to: what was embedded. "" as a rule."""
     failed: str = ""
     """Why this chunk could not be prepared: its file stays as it was. "" as a rule."""
 
@@ -176,15 +176,6 @@ class Statistics:
 
 Chunker: TypeAlias = Callable[[Document], list[Chunk]]
 """A function without state: chunks in order; every character of the text is in some chunk."""
-
-if TYPE_CHECKING:
-    Known: TypeAlias = Callable[[Sequence[bytes]], Mapping[bytes, Vector]]
-    """Looks keys of embedded texts up: the vectors of those that are known."""
-
-
-if TYPE_CHECKING:
-    Keep: TypeAlias = Callable[[Mapping[bytes, Vector]], None]
-    """Takes vectors by key as soon as they are known, so that no interruption loses them."""
 
 Kind: TypeAlias = Literal["document", "query"]
 """What a text is to a model that treats the two differently."""
@@ -318,7 +309,23 @@ class Chat(Protocol):
         """
 
 
-class Store(Protocol):
+class Memory(Protocol):
+    """What models have made of texts, by a hash of all that decided it; every store is one."""
+
+    def known(self, keys: Sequence[bytes]) -> Mapping[bytes, Vector]:
+        """Vectors stored under these keys, also of chunks that are gone."""
+
+    def keep(self, embedded: Mapping[bytes, Vector]) -> None:
+        """Make vectors known before any chunk uses them, so that no interruption loses them."""
+
+    def descriptions(self, keys: Sequence[bytes]) -> Mapping[bytes, str]:
+        """Descriptions stored under these keys, also of chunks that are gone."""
+
+    def keep_descriptions(self, described: Mapping[bytes, str]) -> None:
+        """Make descriptions known, as soon as a model has written them."""
+
+
+class Store(Memory, Protocol):
     """What is remembered of one index. Writes come from one thread, reads from any."""
 
     def records(self) -> dict[str, Record]:
@@ -332,12 +339,6 @@ class Store(Protocol):
 
     def delete(self, paths: Sequence[str]) -> None:
         """Forget files and their chunks, in one transaction."""
-
-    def known(self, keys: Sequence[bytes]) -> dict[bytes, Vector]:
-        """Vectors stored under these keys, also of chunks that are gone."""
-
-    def keep(self, embedded: Mapping[bytes, Vector]) -> None:
-        """Make vectors known before any chunk uses them, in one transaction."""
 
     def nearest(
         self, vector: Vector, limit: int, where: Filter = ANYTHING
@@ -393,11 +394,12 @@ class Strategy(Protocol):
     def limit(self) -> int:
         """Candidates that it gives to fusion unless more are asked for."""
 
-    def prepare(self, entries: Sequence[Entry], known: Known, keep: Keep) -> list[Entry]:
+    def prepare(self, entries: Sequence[Entry], memory: Memory) -> list[Entry]:
         """The entries, in order, with what this strategy searches by.
 
-        What costs time is handed to `keep` as it gets done. One chunk's trouble is told in its
-        entry (`cut`, `failed`); ModelError is raised when no chunk can be prepared any more.
+        What costs time is looked up in `memory`, and kept there as it gets done. One chunk's
+        trouble is told in its entry (`cut`, `failed`); ModelError is raised when no chunk can be
+        prepared any more.
         """
 
     def search(self, store: Store, query: str, limit: int, where: Filter = ANYTHING) -> list[Hit]:

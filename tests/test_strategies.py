@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,6 +50,28 @@ class Letters:
         return np.divide(rows, lengths, out=rows, where=lengths > 0)
 
 
+@dataclass
+class Noted:
+    """A memory in lists: what it was asked to keep, call by call."""
+
+    vectors: Mapping[bytes, np.ndarray[tuple[int], np.dtype[np.float32]]] = field(
+        default_factory=dict
+    )
+    kept: list[list[bytes]] = field(default_factory=list)
+
+    def known(self, keys: Sequence[bytes]) -> dict[bytes, Any]:
+        return {key: self.vectors[key] for key in keys if key in self.vectors}
+
+    def keep(self, embedded: Mapping[bytes, Any]) -> None:
+        self.kept.append(list(embedded))
+
+    def descriptions(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+        return {}
+
+    def keep_descriptions(self, described: Mapping[bytes, str]) -> None:
+        """Nobody asks for them."""
+
+
 def entry(path: str, text: str, context: str = "") -> Entry:
     return Entry(Chunk(path, 0, text, 0, len(text), 1, 1, context))
 
@@ -61,7 +85,7 @@ def fill(tmp_path: Path) -> Iterator[Callable[[Strategy], Store]]:
         store = stores.open(tmp_path / "x.db", "files", "x", 8)
         opened.append(store)
         for path, text in TEXTS.items():
-            (ready,) = strategy.prepare([entry(path, text)], store.known, store.keep)
+            (ready,) = strategy.prepare([entry(path, text)], store)
             store.replace(Record(path, "d", len(text), 1), [ready])
         return store
 
@@ -75,7 +99,7 @@ def paths(strategy: Strategy, store: Store, query: str) -> list[str]:
 
 
 def test_words_of_text_context_and_path_are_indexed() -> None:
-    (ready,) = BM25().prepare([entry("src/feedMe.py", "birds = 3", "Feeder > weigh")], dict, print)
+    (ready,) = BM25().prepare([entry("src/feedMe.py", "birds = 3", "Feeder > weigh")], Noted())
     assert {"src", "feed", "me", "py", "bird", "feeder", "weigh"} <= set(str(ready.words).split())
 
 
@@ -111,8 +135,7 @@ def test_equal_texts_are_embedded_once_and_known_ones_never() -> None:
     known = {key_of("letters-1", "abc"): np.ones(8, np.float32)}
     ready = strategy.prepare(
         [entry("1", "abc"), entry("2", "hh"), entry("3", "hh")],
-        lambda keys: {key: known[key] for key in keys if key in known},
-        lambda vectors: None,
+        Noted(vectors=known),
     )
     assert embedder.asked == [("document", "hh")]
     assert ready[0].vector is known[key_of("letters-1", "abc")]
@@ -121,15 +144,14 @@ def test_equal_texts_are_embedded_once_and_known_ones_never() -> None:
 
 
 def test_vectors_are_handed_on_as_they_come_and_trouble_stays_with_its_chunk() -> None:
-    kept: list[list[bytes]] = []
+    memory = Noted()
     texts = ["abc", "unlucky", "too long", "hh", "unlucky"]
     ready = ChunkedEmbeddings(Letters()).prepare(
         [entry(str(i), text) for i, text in enumerate(texts)],
-        lambda keys: {},
-        lambda vectors: kept.append(list(vectors)),
+        memory,
     )
     keys = [key_of("letters-1", text) for text in texts]
-    assert kept == [[keys[0]], [keys[2], keys[3]]], "a failed text has no vector to keep"
+    assert memory.kept == [[keys[0]], [keys[2], keys[3]]], "a failed text has no vector to keep"
     assert [item.failed for item in ready] == ["", "not today", "", "", "not today"]
     assert [item.cut for item in ready] == ["", "", "only the first 9 characters", "", ""]
     assert [item.vector is None for item in ready] == [False, True, False, False, True]

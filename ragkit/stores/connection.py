@@ -94,6 +94,7 @@ def writer(path: Path, *, wait: float) -> apsw.Connection:
     try:
         if schema.is_empty(connection, path):
             _found(connection)
+        schema.upgrade(connection)
         connection.execute("pragma synchronous = normal")
         connection.execute("pragma journal_size_limit = 16777216")
     except BaseException:

@@ -210,7 +210,8 @@ class SqliteStore:
         """Let this index answer in the place of every other of its name, which are dropped.
 
         Also drops the embeddings and descriptions that were used longest ago, where more are kept
-        for no chunk than `rows.SPARE_EMBEDDINGS` and `descriptions.SPARE` allow. Writes nothing where there is nothing to do.
+        for no chunk than `rows.SPARE_EMBEDDINGS` and `descriptions.SPARE` allow. Writes nothing
+        where there is nothing to do.
         """
         state = [(i.fingerprint, i.complete) for i in self._namesakes()]
         if not self._changed and state == [(self.fingerprint, True)]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ragkit import lexical
 from ragkit.types import ANYTHING, Entry, Filter, Hit, Store
 
 if TYPE_CHECKING:
-    from ragkit.types import Keep, Known
+    from ragkit.types import Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,32 +25,50 @@ class BM25:
     b: float = 0.75
     threshold: float = 0.0
     """Least score per query word, capped at 1: docker-agent's scale, so that its files mean here
-    what they mean there. The scores themselves are plain BM25."""
+    what they mean there."""
+    tokenizer: Literal["ragkit", "compat"] = "ragkit"
+    """`compat`: docker-agent's words, of the text alone."""
+    per_word: bool = False
+    """Scores are on docker-agent's scale too, from 0 to 1, in the order of plain BM25."""
 
     @property
     def fingerprint(self) -> str:
         """k1 and b count at query time only; they are no part of it."""
-        return f"words-{lexical.VERSION}"
+        compat = "" if self.tokenizer == "ragkit" else "compat-"
+        return f"{compat}words-{lexical.VERSION}"
 
-    def prepare(self, entries: Sequence[Entry], known: Known, keep: Keep) -> list[Entry]:
-        """The entries with their words: path, context and text, in this order."""
-        return [replace(entry, words=indexed_words(entry)) for entry in entries]
+    def prepare(self, entries: Sequence[Entry], memory: Memory) -> list[Entry]:
+        """The entries with their words."""
+        return [replace(entry, words=self.words_of(entry)) for entry in entries]
 
     def search(self, store: Store, query: str, limit: int, where: Filter = ANYTHING) -> list[Hit]:
         """Chunks with any word of the query, best first; [] where it has no words."""
-        words = lexical.query_terms(query)
+        words = self.words_asked(query)
         if not words:
             return []
-        found = store.matching(words, limit, where, k1=self.k1, b=self.b)
-        return [
-            Hit(chunk, score, {self.name: score})
-            for chunk, score in found
-            if min(score / len(words), 1.0) >= self.threshold
-        ]
+        hits = []
+        for chunk, score in store.matching(words, limit, where, k1=self.k1, b=self.b):
+            share = min(score / len(words), 1.0)
+            if share >= self.threshold:
+                score = share if self.per_word else score
+                hits.append(Hit(chunk, score, {self.name: score}))
+        return hits
+
+    def words_of(self, entry: Entry) -> str:
+        """Space-separated words that a chunk is found by."""
+        if self.tokenizer == "compat":
+            return " ".join(lexical.compat_terms(entry.chunk.text))
+        return indexed_words(entry)
+
+    def words_asked(self, query: str) -> list[str]:
+        """The distinct words of a query; [] if it has none."""
+        if self.tokenizer == "compat":
+            return list(dict.fromkeys(lexical.compat_terms(query)))
+        return lexical.query_terms(query)
 
 
 def indexed_words(entry: Entry) -> str:
-    """Space-separated words of a chunk. The path counts: a file's name says what it is about."""
+    """Words of path, context and text, in this order: a file's name says what it is about."""
     chunk = entry.chunk
     return " ".join(lexical.terms(f"{spoken(chunk.path)} {chunk.context} {chunk.text}"))
 

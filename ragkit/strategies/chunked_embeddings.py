@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ragkit.types import ANYTHING, Chunk, Embedder, Entry, Filter, Hit, Store
 
 if TYPE_CHECKING:
-    from ragkit.types import Keep, Known, Vector
+    from ragkit.types import Memory, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,38 +28,66 @@ class ChunkedEmbeddings:
     def fingerprint(self) -> str:
         return self.embedder.fingerprint
 
-    def prepare(self, entries: Sequence[Entry], known: Known, keep: Keep) -> list[Entry]:
+    def prepare(self, entries: Sequence[Entry], memory: Memory) -> list[Entry]:
         """The entries with key and vector; only texts that no key is known for are embedded."""
         texts = [embedded_text(entry.chunk) for entry in entries]
-        keys = [key_of(self.embedder.fingerprint, text) for text in texts]
-        vectors = dict(known(list(dict.fromkeys(keys))))
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
-        cut: dict[bytes, str] = {}
-        failed: dict[bytes, str] = {}
-        if new:
-            order = list(new)
-            for done in self.embedder.stream(list(new.values()), "document"):
-                cut |= {order[position]: words for position, words in done.cut.items()}
-                failed |= {order[position]: words for position, words in done.failed.items()}
-                rows = zip(done.positions, done.vectors, strict=True)
-                fresh = {order[i]: row for i, row in rows if i not in done.failed}
-                keep(fresh)
-                vectors |= fresh
-        return [
-            _embedded(entry, key, vectors, cut, failed)
-            for entry, key in zip(entries, keys, strict=True)
-        ]
+        return with_vectors(entries, texts, self.embedder, memory)
 
     def search(self, store: Store, query: str, limit: int, where: Filter = ANYTHING) -> list[Hit]:
         """Chunks nearest to the query; [] where the model knows none of its words."""
-        vector = self.embedder.embed([query], "query")[0]
-        if not vector.any():
-            return []
-        return [
-            Hit(chunk, score, {self.name: score})
-            for chunk, score in store.nearest(vector, limit, where)
-            if score >= self.threshold
-        ]
+        return nearest(store, query, limit, where, self)
+
+
+class Embedding(Protocol):
+    """A strategy that searches by vectors."""
+
+    @property
+    def embedder(self) -> Embedder: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def threshold(self) -> float: ...
+
+
+def nearest(store: Store, query: str, limit: int, where: Filter, strategy: Embedding) -> list[Hit]:
+    """Chunks whose vectors are nearest to the query's, from the strategy's threshold up."""
+    vector = strategy.embedder.embed([query], "query")[0]
+    if not vector.any():
+        return []
+    return [
+        Hit(chunk, score, {strategy.name: score})
+        for chunk, score in store.nearest(vector, limit, where)
+        if score >= strategy.threshold
+    ]
+
+
+def with_vectors(
+    entries: Sequence[Entry], texts: Sequence[str], embedder: Embedder, memory: Memory
+) -> list[Entry]:
+    """The entries, in order, with key and vector of the text at the same place.
+
+    Only texts that no key is known for are embedded. Raises ModelError.
+    """
+    keys = [key_of(embedder.fingerprint, text) for text in texts]
+    vectors = dict(memory.known(list(dict.fromkeys(keys))))
+    new = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
+    cut: dict[bytes, str] = {}
+    failed: dict[bytes, str] = {}
+    if new:
+        order = list(new)
+        for done in embedder.stream(list(new.values()), "document"):
+            cut |= {order[position]: words for position, words in done.cut.items()}
+            failed |= {order[position]: words for position, words in done.failed.items()}
+            rows = zip(done.positions, done.vectors, strict=True)
+            fresh = {order[i]: row for i, row in rows if i not in done.failed}
+            memory.keep(fresh)
+            vectors |= fresh
+    return [
+        _embedded(entry, key, vectors, cut, failed)
+        for entry, key in zip(entries, keys, strict=True)
+    ]
 
 
 def _embedded(
@@ -71,7 +99,8 @@ def _embedded(
 ) -> Entry:
     if key in failed:
         return replace(entry, failed=failed[key])
-    return replace(entry, key=key, vector=vectors[key], cut=cut.get(key, ""))
+    words = "; ".join(filter(None, (entry.cut, cut.get(key, ""))))
+    return replace(entry, key=key, vector=vectors[key], cut=words)
 
 
 def embedded_text(chunk: Chunk) -> str:
