@@ -14,12 +14,15 @@ a cosine says more than 1/61. Its hits get the history all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from typing import TypeAlias
 
 from ragkit.errors import ConfigError
 from ragkit.types import Hit
+
+_NEAR = 0.6
+"""What the last of a ranking of cosines counts, where the best counts 1."""
 
 Rankings: TypeAlias = Mapping[str, Sequence[Hit]]
 _Place: TypeAlias = tuple[str, int, int]
@@ -80,6 +83,33 @@ def convex(
         return weights[name] / whole * min(max(scaled, 0.0), 1.0)
 
     return _fuse(rankings, "convex", share)
+
+
+def balanced(
+    rankings: Rankings, weights: Mapping[str, float], scaled: Collection[str]
+) -> list[Hit]:
+    """ragkit's own: scores without a common scale, such as BM25's, beside cosines; best first.
+
+    A ranking that is `scaled` counts 1 for its best hit and `_NEAR` for its last, since that one
+    is still nearer than what is not in it, and models differ in how near their cosines lie. The
+    others' scores count as they are: a BM25 score is a sum over the words of the query, so a long
+    query, which says much by its words, leans on words, and a short one on meaning.
+    A ranking without a weight counts 1.
+    """
+    bounds = {}
+    for name in scaled:
+        scores = [hit.score for hit in rankings.get(name, ())]
+        bounds[name] = (min(scores, default=0.0), max(scores, default=0.0))
+
+    def part(name: str, hit: Hit, rank: int) -> float:
+        weight = weights.get(name, 1.0)
+        if name not in scaled:
+            return weight * hit.score
+        low, high = bounds[name]
+        share = (hit.score - low) / (high - low) if high > low else 1.0
+        return weight * (_NEAR + (1 - _NEAR) * share)
+
+    return _fuse(rankings, "balanced", part)
 
 
 def _check_weights(rankings: Rankings, weights: Mapping[str, float]) -> None:

@@ -126,8 +126,7 @@ def test_the_table_has_a_row_for_each_key_with_its_default() -> None:
     assert lines[0].startswith("| key ")
     rows = {line.split(" | ")[0].strip("| `"): line for line in lines[2:]}
     assert len(rows) == len(lines) - 2
-    moved = {"description", "instruction", "tool_name"}
-    assert set(keys_of(Source)) - set(rows) == moved
+    assert set(keys_of(Source)) - set(rows) == {"description"}
     for name in keys_of(StrategySettings):
         assert f"strategies[].{name}" in rows
     assert "| `60` |" in rows["results.fusion.k"]
@@ -154,7 +153,7 @@ def test_the_keys_in_comments_of_the_first_configuration_are_right_too(tmp_path:
     path.write_text("\n".join(keys), encoding="utf-8")
     (source,) = load(path).sources
     assert source.strategies[1].chunking.size == 2000
-    assert source.results.fusion.weights
+    assert source.results.fusion.strategy == "rrf"
 
 
 def test_the_first_configuration_passes_its_schema(

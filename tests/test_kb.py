@@ -43,8 +43,8 @@ def test_it_opens_indexes_and_answers(project: Path) -> None:
         assert summary.indexed == 5
         (best, *_) = kb.search("is_squirrel", limit=3)
     assert best.chunk.path == "src/feeder.py"
-    assert {"bm25", "bm25.rank", "chunked-embeddings", "weighted"} <= set(best.scores)
-    assert best.score == best.scores["weighted"]
+    assert {"bm25", "bm25.rank", "chunked-embeddings", "balanced"} <= set(best.scores)
+    assert best.scores["rule.definitions"] > 1
 
 
 def test_searching_before_indexing_says_so(project: Path) -> None:

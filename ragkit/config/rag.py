@@ -39,8 +39,8 @@ _BM25 = Only(("bm25",))
 class Chunking:
     """How documents are cut into chunks."""
 
-    size: Annotated[int | None, Between(0, 1_000_000), ZERO_UNSETS] = None
-    """Longest chunk, in characters. Unset or 0: 1500."""
+    size: Annotated[int | None, Between(1, 1_000_000)] = None
+    """Longest chunk, in characters. Unset: 1500."""
     overlap: Annotated[int | None, Between(0, 1_000_000)] = None
     """Characters that a chunk of plain text repeats from the one before; at most half of `size`.
     Unset: 75."""
@@ -98,9 +98,6 @@ class StrategySettings:
     """How much a word counts that comes again: 0 counts it once."""
     b: Annotated[float, Between(0, 1), _BM25] = 0.75
     """How much long chunks are held back: 0 not at all, 1 fully."""
-    tokenizer: Annotated[Literal["ragkit", "compat"], _BM25] = "ragkit"
-    """How text becomes words. `ragkit`: parts of identifiers, singulars, pairs of Chinese
-    characters. `compat`: as docker-agent, and its scores, from 0 to 1."""
     line: Annotated[int | None, GIVEN] = hidden(None)
     """Where the file says so, from 1; None where no file does."""
 
@@ -162,14 +159,6 @@ class Prefetch:
     """Keep answers until the index changes."""
     max_entries: Annotated[int, Between(1)] = 32
     """Most answers kept."""
-    max_candidates: Annotated[int | None, Between(0)] = None
-    """Of docker-agent's guesses at the next query; without effect, as nothing is guessed."""
-    min_similarity: Annotated[float | None, Between(0, 1)] = None
-    """The same."""
-    drift_threshold: Annotated[float | None, Between(0, 1)] = None
-    """The same."""
-    timeout: Annotated[float | None, DURATION, Between(0)] = None
-    """The same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +209,6 @@ class Tool:
     """How to use the tool; becomes part of the agent's instruction. Unset: made from the name."""
 
 
-_TOOL_KEYS = {"description": "description", "instruction": "instruction", "tool_name": "name"}
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """A knowledge base: which documents, how they are searched, what becomes of the hits."""
@@ -246,14 +232,6 @@ class Source:
     """Longest first indexing, in seconds or as in `1h30m`. 0: no bound."""
     description: Annotated[str | None, Moved("tool.description")] = None
     """Old place of `tool.description`; None once it is there."""
-    instruction: Annotated[str | None, Moved("tool.instruction")] = None
-    """Another place of `tool.instruction`; None once it is there."""
-    tool_name: Annotated[str | None, NONEMPTY, Also("name"), Moved("tool.name")] = None
-    """Another place of `tool.name`; None once it is there."""
-    tools: tuple[str, ...] = ()
-    """Which of its tools agents get; there is one."""
-    defer: bool | tuple[str, ...] = False
-    """Show the tool to the model only when it looks for it."""
     file: Annotated[str | None, GIVEN] = hidden(None)
     """The file that says so; None where no file does."""
     line: Annotated[int | None, GIVEN] = hidden(None)
@@ -271,12 +249,10 @@ class Source:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strategies", tuple(_named(self.strategies)))
-        for old, key in _TOOL_KEYS.items():
-            said = getattr(self, old)
-            if said is not None:
-                tool = replace(self.tool, **{key: getattr(self.tool, key) or said})
-                object.__setattr__(self, "tool", tool)
-                object.__setattr__(self, old, None)
+        if self.description is not None:
+            words = self.tool.description or self.description
+            object.__setattr__(self, "tool", replace(self.tool, description=words))
+            object.__setattr__(self, "description", None)
 
     def model(self, reference: str) -> Model:
         """The model that it means: `provider/model`, else a key of the file's `models:`.

@@ -39,9 +39,8 @@ rag:
       limit: 10  # most hits in an answer
       # deduplicate: true  # leave out hits whose text equals a better one's
       # return_full_content: false  # answer with whole files in place of chunks
-      fusion:
-        strategy: weighted  # weighted sum of scores; or convex (scaled first), rrf (by ranks), max
-        weights: {{bm25: 0.05, chunked-embeddings: 1.0}}  # for weighted and convex
+      # fusion: {{strategy: rrf}}  # by ranks, or weighted, convex, max; unset: by the query's kind
+      # ranking: {{noise: true}}  # a rule after fusion; also definitions, names, files, coherence
 """
 
 

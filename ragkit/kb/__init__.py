@@ -17,7 +17,8 @@ from ragkit.config.rag import Source
 from ragkit.errors import QueryError, StoreMismatch
 from ragkit.events import Degraded, Listener, ignore
 from ragkit.kb.models import Hear, unheard
-from ragkit.kb.parts import Blueprint, blueprints, fusing, reranking
+from ragkit.kb.ordering import fusing, ruling
+from ragkit.kb.parts import Blueprint, blueprints, reranking
 from ragkit.kb.places import locate
 from ragkit.retriever import Answer, retrieve
 from ragkit.types import ANYTHING, Filter, Hit, Index
@@ -47,7 +48,7 @@ class KnowledgeBase:
         """
         self.source = source
         self.blueprints: Sequence[Blueprint] = blueprints(source, hear)
-        self._fuse = fusing(source)
+        self._rules = ruling(source)
         self._reranking = reranking(source, hear)
         with ExitStack() as opened:
             for blueprint in self.blueprints:
@@ -122,7 +123,8 @@ class KnowledgeBase:
         answer = retrieve(
             query,
             self.indexes,
-            fuse=self._fuse,
+            fuse=fusing(self.source, query),
+            rules=self._rules,
             limit=limit or self.source.results.limit or 15,
             deduplicate=self.source.results.deduplicate,
             reranking=self._reranking,

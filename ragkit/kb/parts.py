@@ -10,7 +10,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from ragkit import chunkers, files, fusion, readers, stores
+from ragkit import chunkers, files, readers, stores
 from ragkit.config.rag import Chunking, Source, StrategySettings
 from ragkit.errors import ConfigError, ModelError, NotBuilt, ReadError
 from ragkit.kb.models import (
@@ -25,7 +25,7 @@ from ragkit.kb.models import (
     waits,
 )
 from ragkit.kb.places import database_of
-from ragkit.retriever import Fusion, Reranking
+from ragkit.retriever import Reranking
 from ragkit.strategies.bm25 import BM25
 from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings
 from ragkit.types import Document, Embedder, File, Index, Skip, Strategy
@@ -211,21 +211,6 @@ def blueprints(source: Source, hear: Hear = unheard) -> list[Blueprint]:
         )
         for group in groups.values()
     ]
-
-
-def fusing(source: Source) -> Fusion:
-    """The fusion that the results of a knowledge base ask for."""
-    settings = source.results.fusion
-    weights = {strategy.name: 1.0 for strategy in source.strategies} | dict(settings.weights or {})
-    match settings.strategy:
-        case "weighted":
-            return partial(fusion.weighted, weights=weights)
-        case "max":
-            return fusion.maximum
-        case "convex":
-            return partial(fusion.convex, weights=weights)
-        case _:
-            return partial(fusion.rrf, k=settings.k)
 
 
 def reranking(source: Source, hear: Hear = unheard) -> Reranking | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ragkit import files
 from ragkit.config import discover
-from ragkit.config.rag import Chunking, Fusion, Results, Source, StrategySettings
+from ragkit.config.rag import Chunking, Results, Source, StrategySettings
 from ragkit.errors import ConfigError, QueryError
 
 # Chosen by measurement, see benchmarks/tuning.py; they hold where nothing is configured.
@@ -21,10 +21,6 @@ SIZE = 2000
 
 K1, B = 1.2, 0.9
 """Of BM25: chunks are cut to a size, so a longer one rarely says more; it is held back more."""
-
-WEIGHTS = {"bm25": 0.05, "chunked-embeddings": 1.0}
-"""Of the weighted sum. A cosine stays below 1 and BM25 grows with the query: a long one, which says
-much by its words, leans on words, and a short one on meaning."""
 
 
 def locate(
@@ -143,7 +139,7 @@ def default_source(path: str | os.PathLike[str] | None = None) -> Source:
                 embedding_model="embedded/static",
             ),
         ),
-        results=Results(limit=10, fusion=Fusion(strategy="weighted", weights=WEIGHTS)),
+        results=Results(limit=10),
         indexing_timeout=0.0,
     )
 
