@@ -18,11 +18,15 @@ from pathlib import Path
 
 from benchmarks import judgements, making, releases, sets
 from benchmarks.judgements import Query
-from benchmarks.making import documented, python
+from benchmarks.making import documented, golang, javascript, python, questions
 from benchmarks.releases import Release
+
+A_SET = 120
+"""Queries of a set that is made, where the corpus has as many."""
 
 LARGEST_BYTES = 400_000
 KEPT = re.compile(r"\.(py|pyx|pxd|rst|md|txt|toml|cfg|ini)$")
+SOURCES = re.compile(r"\.(go|js|mjs|cjs|ts|md|txt|rst)$|(^|/)(README|go\.mod|package\.json)$")
 LEFT_OUT = re.compile(
     # change logs would give the answers away
     r"\.egg-info/|(^|/)(changes?|changelog|history)(/.*|[^/]*)\.(rst|md|txt)$|^setup\.cfg$",
@@ -44,20 +48,39 @@ class Corpus:
     kept: re.Pattern[str] = KEPT
     below: str = ""
     """The folder of the archive that is taken, as a prefix of paths."""
+    passed: re.Pattern[str] = re.compile(r"^$")
+    """What is left out of it."""
     largest: int = LARGEST_BYTES
 
 
 def functions(
-    find: documented.Find, name: str, count: int, texts: making.Texts
+    find: documented.Find, language: str, name: str, texts: making.Texts
 ) -> tuple[making.Texts, dict[str, list[Query]]]:
-    """Docstring → function."""
-    asked = documented.sample(documented.found_in(texts, find), count)
-    texts, moved = documented.undocumented(texts, asked)
-    return texts, {f"docstrings-{name}": documented.queries(moved)}
+    """Docstring → function, and questions made of other functions' docstrings."""
+
+    def question(of: documented.Documented) -> str:
+        return questions.question(of.query, of.name, language)
+
+    fit = documented.sample(documented.found_in(texts, find))
+    asked = fit[:A_SET]
+    questioned = [of for of in fit[A_SET:] if question(of)][:A_SET]
+    texts, moved = documented.undocumented(texts, [*asked, *questioned])
+    return texts, {
+        f"docstrings-{name}": documented.queries(moved[: len(asked)]),
+        f"web-{name}": documented.queries(moved[len(asked) :], question),
+    }
 
 
 def _pypi(name: str, version: str, sha256: str) -> Release:
     return Release("pypi", name, version, sha256)
+
+
+def _npm(name: str, version: str, sha256: str) -> Release:
+    return Release("npm", name, version, sha256)
+
+
+def _debian(name: str, version: str, sha256: str) -> Release:
+    return Release("debian", name, version, sha256)
 
 
 CORPORA = (
@@ -86,14 +109,59 @@ CORPORA = (
         _pypi(
             "dulwich", "1.2.21", "5d3939f64883e6799614cab708ef4ee9ef415dd6dcad47527cdbb0eea43bf3a2"
         ),
-        partial(functions, python.documented, "dulwich", 150),
+        partial(functions, python.documented, "python", "dulwich"),
     ),
     Corpus(
         "networkx",
         _pypi(
             "networkx", "3.6.1", "26b7c357accc0c8cde558ad486283728b65b6a95d85ee1cd66bafab4c8168509"
         ),
-        partial(functions, python.documented, "networkx", 150),
+        partial(functions, python.documented, "python", "networkx"),
+    ),
+    Corpus(
+        "go-git",
+        _debian(
+            "golang-github-go-git-go-git-dev",
+            "5.4.2-3",
+            "a2d87579f6ee3ae85322c035d914722d411d17fcb5da68044809490913ea04a1",
+        ),
+        partial(functions, golang.documented, "golang", "go-git"),
+        kept=SOURCES,
+        below="usr/share/gocode/src/github.com/go-git/go-git/",
+    ),
+    Corpus(
+        "go-net",
+        _debian(
+            "golang-golang-x-net-dev",
+            "1:0.7.0+dfsg-1",
+            "ddfa0ab08e6caf68eb51c96f9b8ba7c3ab6c93aada7147c3a20a187e38a9d259",
+        ),
+        partial(functions, golang.documented, "golang", "go-net"),
+        kept=SOURCES,
+        below="usr/share/gocode/src/golang.org/x/net/",
+    ),
+    Corpus(
+        "forge",
+        _npm(
+            "node-forge",
+            "1.4.3",
+            "0a872d932911012524495ab07dbf49351bd8ac23f12ea4766dc400f29ffc3356",
+        ),
+        partial(functions, javascript.documented, "javascript", "forge"),
+        kept=SOURCES,
+        below="lib/",
+    ),
+    Corpus(
+        "closure",
+        _npm(
+            "google-closure-library",
+            "20230802.0.0",
+            "24ab95383fa3c58fe30b0ac57c3111575bc4d129f0bc9f891c1b56813829bc24",
+        ),
+        partial(functions, javascript.documented, "javascript", "closure"),
+        kept=SOURCES,
+        below="closure/goog/",
+        passed=re.compile(r"^(i18n|locale|proto2|demos|testing|cssom|soy)/|_test\."),
     ),
 )
 
@@ -149,6 +217,7 @@ def _belongs(corpus: Corpus, path: str, data: bytes) -> bool:
     return (
         not re.search(r"\s", path)
         and bool(corpus.kept.search(path))
+        and not corpus.passed.search(path)
         and not LEFT_OUT.search(path)
         and len(data) < corpus.largest
         and _is_text(data)

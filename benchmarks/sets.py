@@ -33,8 +33,11 @@ from benchmarks.judgements import Query, Span
 
 NAMES = (
     *judgements.SETS,
-    "docstrings-dulwich",
-    "docstrings-networkx",
+    *(
+        f"{kind}-{name}"
+        for kind in ("docstrings", "web")
+        for name in ("dulwich", "networkx", "go-git", "go-net", "forge", "closure")
+    ),
 )
 HELD = frozenset(["sqlalchemy"])
 """Sets of which everything is held."""

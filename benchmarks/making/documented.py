@@ -16,6 +16,8 @@ from benchmarks.making import Texts
 
 SHORTEST_QUERY = 25
 LONGEST_QUERY = 400
+NO_SOURCES = frozenset(["test", "tests", "testing", "testdata", "examples", "_examples", "vendor"])
+"""Folders whose functions are not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ def found_in(texts: Texts, find: Find) -> list[Documented]:
     return sorted(found, key=lambda d: (d.path, d.function.first))
 
 
-def sample(found: Sequence[Documented], count: int, seed: int = 4) -> list[Documented]:
-    """At most `count` with distinct queries of a fit length, drawn from all."""
+def sample(found: Sequence[Documented], seed: int = 4) -> list[Documented]:
+    """Those with distinct queries of a fit length and some code, in an order drawn by the seed."""
     times: dict[str, int] = {}
     for documented in found:
         times[documented.query] = times.get(documented.query, 0) + 1
@@ -56,7 +58,7 @@ def sample(found: Sequence[Documented], count: int, seed: int = 4) -> list[Docum
         and d.function.lines - _inside(d) >= 4
     ]
     random.Random(seed).shuffle(fit)
-    return fit[:count]
+    return fit
 
 
 def undocumented(texts: Texts, asked: Sequence[Documented]) -> tuple[Texts, list[Documented]]:
@@ -108,7 +110,10 @@ def is_test(path: str) -> bool:
     folders = path.lower().split("/")
     name = folders[-1]
     return (
-        bool({"test", "tests", "testing", "testdata", "examples", "vendor"} & set(folders[:-1]))
+        bool(
+            {"test", "tests", "testing", "testdata", "examples", "_examples", "vendor"}
+            & set(folders[:-1])
+        )
         or name.startswith("test_")
         or name.partition(".")[0].endswith(("_test", ".test", "conftest"))
     )
