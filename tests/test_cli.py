@@ -56,7 +56,7 @@ def test_json_has_the_documented_shape(ragkit: Ragkit, project: Path) -> None:
         text = (project / hit["path"]).read_text()
         lines = "\n".join(text.split("\n")[hit["start_line"] - 1 : hit["end_line"]])
         assert hit["text"] in lines
-    assert set(answer["seconds"]) == {"bm25", "chunked-embeddings", "fusion", "rules"}
+    assert set(answer["seconds"]) >= {"bm25", "chunked-embeddings", "fusion", "rules"}
 
 
 def test_json_without_a_hit_is_still_json(ragkit: Ragkit, project: Path) -> None:

@@ -126,7 +126,7 @@ def test_what_is_not_written_has_the_documented_default(
     assert (source.strategies[0].k1, source.strategies[0].b) == (1.5, 0.75)
     assert source.strategies[0].chunking == Chunking(respect_word_boundaries=False)
     assert (source.results.limit, source.results.deduplicate) == (15, True)
-    assert source.results.fusion == Fusion(None, k=60)
+    assert source.results.fusion == Fusion(strategy=None, k=60)
     assert source.indexing_timeout == 1800
 
 
@@ -201,7 +201,7 @@ def test_durations_are_seconds_or_carry_their_units(
 
 
 @pytest.mark.parametrize(
-    "version", ["", *(f"version: {q}{n}{q}\n" for n in range(11) for q in ("", '"'))]
+    "version", ["", *(f"version: {q}{n}{q}\n" for n in range(16) for q in ("", '"'))]
 )
 def test_every_version_of_the_format_is_read_alike(
     reading: Callable[[str], Configuration], version: str
@@ -490,7 +490,7 @@ def test_a_key_that_is_not_known_is_an_error_with_a_suggestion(
         ("max_indexing_concurrency: -1", "-1 is out of range"),
         ("vector_dimensions: 0", "0 is out of range"),
         ("limit: 0", "0 is out of range | from 1 to 1,000,000"),
-        ("chunking: {size: 0}", "0 is out of range"),
+        ("chunking: {size: -1}", "-1 is out of range"),
         ("chunking: {overlap: -1}", "-1 is out of range"),
         ('limit: "20"', 'expected a whole number, not the text "20" | remove the quotes: 20'),
         ('threshold: "0.5"', "remove the quotes: 0.5"),

@@ -126,7 +126,8 @@ def test_the_table_has_a_row_for_each_key_with_its_default() -> None:
     assert lines[0].startswith("| key ")
     rows = {line.split(" | ")[0].strip("| `"): line for line in lines[2:]}
     assert len(rows) == len(lines) - 2
-    assert set(keys_of(Source)) - set(rows) == {"description"}
+    moved = {"description", "instruction", "tool_name"}
+    assert set(keys_of(Source)) - set(rows) == moved
     for name in keys_of(StrategySettings):
         assert f"strategies[].{name}" in rows
     assert "| `60` |" in rows["results.fusion.k"]

@@ -39,8 +39,8 @@ _BM25 = Only(("bm25",))
 class Chunking:
     """How documents are cut into chunks."""
 
-    size: Annotated[int | None, Between(1, 1_000_000)] = None
-    """Longest chunk, in characters. Unset: 1500."""
+    size: Annotated[int | None, Between(0, 1_000_000), ZERO_UNSETS] = None
+    """Longest chunk, in characters. Unset or 0: 1500."""
     overlap: Annotated[int | None, Between(0, 1_000_000)] = None
     """Characters that a chunk of plain text repeats from the one before; at most half of `size`.
     Unset: 75."""
@@ -98,6 +98,9 @@ class StrategySettings:
     """How much a word counts that comes again: 0 counts it once."""
     b: Annotated[float, Between(0, 1), _BM25] = 0.75
     """How much long chunks are held back: 0 not at all, 1 fully."""
+    tokenizer: Annotated[Literal["ragkit", "compat"], _BM25] = "ragkit"
+    """How text becomes words. `ragkit`: parts of identifiers, singulars, pairs of Chinese
+    characters. `compat`: as docker-agent, and its scores, from 0 to 1."""
     line: Annotated[int | None, GIVEN] = hidden(None)
     """Where the file says so, from 1; None where no file does."""
 
@@ -143,12 +146,20 @@ class Reranking:
 
     model: Annotated[str, NONEMPTY]
     """A key of `models` or `provider/model`."""
+    method: Literal["auto", "native", "chat"] = "auto"
+    """`native`: by an endpoint for reranking. `chat`: a chat model is asked for scores. `auto`: as
+    the model's name or its server shows."""
     top_k: Annotated[int, Between(0)] = 0
     """Most candidates to rerank. 0: all."""
     threshold: Annotated[float, Between(0, 1)] = 0.5
     """Least score, from 0 to 1, of a reranked hit. 0: no bound."""
     criteria: str = ""
     """What makes a chunk relevant, in words; for chat models that rerank."""
+    blend: Annotated[float, Between(0, 1)] = 0.0
+    """Share of the old place in the new order: 0 is the model's order alone, 1 the old one."""
+    budget: Annotated[float | None, DURATION, Between(0)] = None
+    """Longest reranking, such as `800ms`: as many candidates are read as the time allows. Unset or
+    0: no bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +170,14 @@ class Prefetch:
     """Keep answers until the index changes."""
     max_entries: Annotated[int, Between(1)] = 32
     """Most answers kept."""
+    max_candidates: Annotated[int | None, Between(0)] = None
+    """Of docker-agent's guesses at the next query; without effect, as nothing is guessed."""
+    min_similarity: Annotated[float | None, Between(0, 1)] = None
+    """The same."""
+    drift_threshold: Annotated[float | None, Between(0, 1)] = None
+    """The same."""
+    timeout: Annotated[float | None, DURATION, Between(0)] = None
+    """The same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +187,9 @@ class TopologyPrior:
     enabled: bool = False
     """Do so."""
     weight: Annotated[float | None, Between(0)] = None
-    """How much."""
-    max_source_history: Annotated[int | None, Between(1)] = None
-    """Most earlier files remembered."""
+    """What such a file gains at most, as a share of the best hit's score. Unset or 0: 0.05."""
+    max_source_history: Annotated[int | None, Between(0)] = None
+    """Most earlier files remembered. Unset or 0: 32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +199,11 @@ class Results:
     limit: Annotated[int, Between(0, 1_000_000), ZERO_UNSETS] = 15
     """Most hits in an answer. 0: as unset."""
     deduplicate: bool = True
-    """Leave out hits whose text equals a better one's."""
+    """Leave out hits that repeat a better one: its text, nearly its text, or its lines."""
     include_score: bool = False
     """Show the model the scores too."""
     return_full_content: bool = False
-    """Answer with whole files in place of chunks."""
+    """Answer with whole files in place of chunks, each file once."""
     fusion: Fusion = field(default_factory=Fusion)
     """How the rankings of several strategies become one."""
     ranking: Ranking = field(default_factory=Ranking)
@@ -207,6 +226,9 @@ class Tool:
     """What the tool is good for, said to the model. Unset: made from the name."""
     instruction: str | None = None
     """How to use the tool; becomes part of the agent's instruction. Unset: made from the name."""
+
+
+_TOOL_KEYS = {"description": "description", "instruction": "instruction", "tool_name": "name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +254,14 @@ class Source:
     """Longest first indexing, in seconds or as in `1h30m`. 0: no bound."""
     description: Annotated[str | None, Moved("tool.description")] = None
     """Old place of `tool.description`; None once it is there."""
+    instruction: Annotated[str | None, Moved("tool.instruction")] = None
+    """Another place of `tool.instruction`; None once it is there."""
+    tool_name: Annotated[str | None, NONEMPTY, Also("name"), Moved("tool.name")] = None
+    """Another place of `tool.name`; None once it is there."""
+    tools: tuple[str, ...] = ()
+    """Which of its tools agents get; there is one."""
+    defer: bool | tuple[str, ...] = False
+    """Show the tool to the model only when it looks for it."""
     file: Annotated[str | None, GIVEN] = hidden(None)
     """The file that says so; None where no file does."""
     line: Annotated[int | None, GIVEN] = hidden(None)
@@ -249,10 +279,12 @@ class Source:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strategies", tuple(_named(self.strategies)))
-        if self.description is not None:
-            words = self.tool.description or self.description
-            object.__setattr__(self, "tool", replace(self.tool, description=words))
-            object.__setattr__(self, "description", None)
+        for old, key in _TOOL_KEYS.items():
+            said = getattr(self, old)
+            if said is not None:
+                tool = replace(self.tool, **{key: getattr(self.tool, key) or said})
+                object.__setattr__(self, "tool", tool)
+                object.__setattr__(self, old, None)
 
     def model(self, reference: str) -> Model:
         """The model that it means: `provider/model`, else a key of the file's `models:`.
