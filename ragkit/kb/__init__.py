@@ -20,13 +20,14 @@ from ragkit.kb.models import Hear, unheard
 from ragkit.kb.ordering import fusing, ruling
 from ragkit.kb.parts import Blueprint, blueprints, reranking
 from ragkit.kb.places import locate
-from ragkit.retriever import Answer, retrieve
+from ragkit.retriever import Answer, Trace, retrieve, untraced
 from ragkit.types import ANYTHING, Filter, Hit, Index
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from ragkit.indexer import Summary
+    from ragkit.kb.explanation import Explanation
     from ragkit.kb.report import IndexStatus, Plan
 
 __all__ = ["Answer", "KnowledgeBase"]
@@ -117,7 +118,13 @@ class KnowledgeBase:
         """
         return self.answer(query, limit, where).hits
 
-    def answer(self, query: str, limit: int | None = None, where: Filter = ANYTHING) -> Answer:
+    def answer(
+        self,
+        query: str,
+        limit: int | None = None,
+        where: Filter = ANYTHING,
+        trace: Trace = untraced,
+    ) -> Answer:
         """As `search`, with the stages, their times, and what had to be left out."""
         notes = [note for index in self.indexes if (note := self._unfinished(index))]
         answer = retrieve(
@@ -125,12 +132,34 @@ class KnowledgeBase:
             self.indexes,
             fuse=fusing(self.source, query),
             rules=self._rules,
-            limit=limit or self.source.results.limit or 15,
+            limit=self.most(limit),
             deduplicate=self.source.results.deduplicate,
             reranking=self._reranking,
             where=where,
+            trace=trace,
         )
         return replace(answer, degraded=(*notes, *answer.degraded))
+
+    def most(self, limit: int | None = None) -> int:
+        """Most hits of an answer: `limit`, or as many as are configured."""
+        return limit or self.source.results.limit or 15
+
+    def why_not(
+        self,
+        query: str,
+        path: str | os.PathLike[str],
+        line: int | None = None,
+        limit: int | None = None,
+        where: Filter = ANYTHING,
+    ) -> Explanation:
+        """What became of an expected file, folder or line in the answer to a query.
+
+        `path` is absolute, or relative to this folder or the root. Nothing is indexed. Raises as
+        `search`, and QueryError for a path or a line that is nowhere.
+        """
+        from ragkit.kb.why_not import why_not
+
+        return why_not(self, query, path, line, limit, where)
 
     def status(self) -> list[IndexStatus]:
         """What is indexed and how it compares with the disk now; one for each index."""
