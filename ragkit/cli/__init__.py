@@ -14,6 +14,7 @@ from ragkit.cli.models import models
 from ragkit.cli.project import check, config, init
 from ragkit.cli.search import search
 from ragkit.cli.status import status
+from ragkit.cli.why_not import why_not
 from ragkit.errors import RagkitError
 from ragkit.version import __version__
 
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (search, index, status, models, doctor, init, check, config):
+for command in (search, why_not, index, status, models, doctor, init, check, config):
     cli.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""Before a knowledge base is opened: its models are pulled where somebody agrees to it."""
+"""Before a knowledge base is asked: models are pulled if somebody agrees, files are indexed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ragkit.cli.options import say
+
 if TYPE_CHECKING:
     from ragkit.config.rag import Source
+    from ragkit.kb import KnowledgeBase
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -44,3 +47,19 @@ def models_ready(source: Source, *, pull: bool) -> None:
                 raise
             continue  # an index that is there still answers by words
         ensure_pulled(runner, references, pull=pull or None)
+
+
+def refresh(kb: KnowledgeBase) -> None:
+    """Bring the index up to the disk; where that cannot be now, a note says so.
+
+    Raises what keeps it from being built where nothing is indexed that could answer.
+    """
+    from ragkit.cli.progress import refreshed
+    from ragkit.errors import ModelError, StoreBusy
+
+    try:
+        refreshed(kb, failures_shown=0)
+    except (StoreBusy, ModelError) as error:
+        if not any(index.store.statistics().chunks for index in kb.indexes):
+            raise
+        say(f"not refreshed: {error.message}")

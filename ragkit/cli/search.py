@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
 from ragkit.cli.options import place, print_json, say
-from ragkit.cli.ready import models_ready, pull_option
-from ragkit.errors import ModelError, StoreBusy
-
-if TYPE_CHECKING:
-    from ragkit.kb import KnowledgeBase
+from ragkit.cli.ready import models_ready, pull_option, refresh
 
 
 @click.command()
@@ -63,7 +58,7 @@ def search(
     models_ready(source, pull=pull)
     with KnowledgeBase(source, read_only=no_refresh, hear=say) as kb:
         if not no_refresh:
-            _refresh(kb)
+            refresh(kb)
         answer = kb.answer(query, limit)
         if not answer.hits:
             click.echo(rendering.why_nothing(kb), err=True)
@@ -74,16 +69,3 @@ def search(
         else:
             rendering.show(answer, context=context, explain=explain)
     sys.exit(0 if answer.hits else 1)
-
-
-def _refresh(kb: KnowledgeBase) -> None:
-    """Bring the index up to the disk; where that cannot be now, answer from what there is."""
-    from ragkit.cli.progress import refreshed
-
-    try:
-        refreshed(kb, failures_shown=0)
-    except (StoreBusy, ModelError) as error:
-        if not any(index.store.statistics().chunks for index in kb.indexes):
-            raise
-        mark = click.style("note:", fg="yellow")
-        click.echo(f"{mark} not refreshed: {error.message}", err=True)

@@ -18,6 +18,9 @@ from ragkit.types import Chunk, File, Index, Record, Skip
 MEANT = 3
 """Paths that are offered in the place of one that is nowhere."""
 
+NEAR = 0.3
+"""How much less alike than the best one, of 2, a path may be that is offered."""
+
 _PLACE = re.compile(r"(?P<path>.+?):(?P<line>[0-9]{1,9})(?:[-:][0-9]+)*:?", re.DOTALL)
 
 
@@ -149,7 +152,9 @@ def nearest(path: str, known: Iterable[str]) -> list[str]:
         + difflib.SequenceMatcher(None, one.lower(), wanted).ratio()
         for one in paths
     }
-    return sorted(paths, key=lambda one: (-likeness[one], one))[:MEANT]
+    least = max(likeness.values(), default=0.0) - NEAR
+    best = sorted(paths, key=lambda one: (-likeness[one], one))[:MEANT]
+    return [one for one in best if likeness[one] >= least]
 
 
 def standing(index: Index, sought: Expected, docs: Sequence[str]) -> Standing:
