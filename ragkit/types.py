@@ -368,6 +368,10 @@ class Store(Memory, Protocol):
     def stale(self) -> bool:
         """Whether the index that answers was built with other settings than this one's."""
 
+    @property
+    def generation(self) -> int:
+        """Another number after any change of the chunks, by any process."""
+
     def complete(self) -> None:
         """All files have been walked: this index answers, and older ones of its name go."""
 

@@ -173,10 +173,9 @@ def test_dimensions_are_verified_where_they_are_given(source: Callable[..., Sour
     ("strategy", "results", "words"),
     [
         (replace(STATIC, embedding_model="anthropic/x"), Results(), "models of anthropic"),
-        (BM25, Results(reranking=Reranking(model="anthropic/x")), "reranking by a chat model"),
-        (BM25, Results(return_full_content=True), "return_full_content"),
+        (BM25, Results(reranking=Reranking(model="anthropic/x")), "models of anthropic"),
     ],
-    ids=["model", "reranking", "full content"],
+    ids=["model", "reranking"],
 )
 def test_what_is_not_built_is_refused_before_anything_is_opened(
     source: Callable[..., Source],

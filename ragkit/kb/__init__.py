@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -18,8 +19,11 @@ from ragkit.errors import QueryError, StoreMismatch
 from ragkit.events import Degraded, Listener, ignore
 from ragkit.kb.models import Hear, unheard
 from ragkit.kb.ordering import fusing, ruling
-from ragkit.kb.parts import Blueprint, blueprints, reranking
+from ragkit.kb.parts import Blueprint, blueprints
 from ragkit.kb.places import locate
+from ragkit.kb.prefetch import prefetching
+from ragkit.kb.rerankers import reranking
+from ragkit.kb.topology import topology
 from ragkit.retriever import Answer, Trace, retrieve, untraced
 from ragkit.types import ANYTHING, Filter, Hit, Index
 
@@ -51,6 +55,8 @@ class KnowledgeBase:
         self.blueprints: Sequence[Blueprint] = blueprints(source, hear)
         self._rules = ruling(source)
         self._reranking = reranking(source, hear)
+        self._prefetch = prefetching(source)
+        self._topology = topology(source)
         with ExitStack() as opened:
             for blueprint in self.blueprints:
                 opened.callback(blueprint.let_go)
@@ -127,17 +133,13 @@ class KnowledgeBase:
     ) -> Answer:
         """As `search`, with the stages, their times, and what had to be left out."""
         notes = [note for index in self.indexes if (note := self._unfinished(index))]
-        answer = retrieve(
-            query,
-            self.indexes,
-            fuse=fusing(self.source, query),
-            rules=self._rules,
-            limit=self.most(limit),
-            deduplicate=self.source.results.deduplicate,
-            reranking=self._reranking,
-            where=where,
-            trace=trace,
-        )
+        find = partial(self._retrieved, query, self.most(limit), where, trace)
+        if self._prefetch and trace is untraced:
+            answer = self._prefetch.get(query, self.most(limit), where, self.indexes, find)
+        else:
+            answer = find()
+        if self._topology and trace is untraced:
+            self._topology.remember(answer.hits, self.indexes)
         return replace(answer, degraded=(*notes, *answer.degraded))
 
     def most(self, limit: int | None = None) -> int:
@@ -199,6 +201,21 @@ class KnowledgeBase:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _retrieved(self, query: str, limit: int, where: Filter, trace: Trace) -> Answer:
+        results = self.source.results
+        return retrieve(
+            query,
+            self.indexes,
+            fuse=fusing(self.source, query),
+            rules=self._topology.after(self._rules) if self._topology else self._rules,
+            limit=limit,
+            deduplicate=results.deduplicate,
+            reranking=self._reranking,
+            whole_files=results.return_full_content,
+            where=where,
+            trace=trace,
+        )
 
     def _unfinished(self, index: Index) -> Degraded | None:
         """A note for an index that is not whole. Raises StoreMismatch where there is nothing."""

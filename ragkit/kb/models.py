@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ragkit.config.models import Model
 from ragkit.config.rag import Source, StrategySettings
-from ragkit.errors import ConfigError, ModelError
+from ragkit.errors import ModelError
 from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings
-from ragkit.types import Embedded, Embedder, Kind, Reranker, Strategy
+from ragkit.types import Embedded, Embedder, Kind, Strategy
 
 if TYPE_CHECKING:
     from ragkit.types import Vectors
@@ -70,29 +72,73 @@ def absent(strategies: Sequence[Strategy]) -> list[ModelError]:
 
 
 def resolved(source: Source, reference: str) -> Model:
-    """The model that a reference means, its own provider's place and key filled in."""
+    """The model that a reference means, its own provider's place and key filled in.
+
+    Of `first_available`, the first that has its key or needs none; where none has, the last, whose
+    use then says what is missing. Raises ConfigError.
+    """
     model = source.model(reference)
+    met = {model.name}
+    while model.first_available:
+        candidates = [source.model(name) for name in model.first_available]
+        model = next((one for one in candidates if _has_key(source, one)), candidates[-1])
+        if model.name in met:
+            raise ConfigError(
+                f"models.{model.name}.first_available: it leads back to itself",
+                remedy="name models with a provider",
+            )
+        met.add(model.name)
+    return _placed(source, model)
+
+
+def _placed(source: Source, model: Model) -> Model:
+    """With what its provider has for all of its models."""
     provider = source.providers.get(model.provider)
-    if provider is None:
-        return model
-    return replace(
-        model,
-        provider=provider.provider or "openai",
-        base_url=model.base_url or provider.base_url,
-        token_key=model.token_key or provider.token_key,
-    )
+    if provider is not None:
+        model = replace(
+            model,
+            provider=provider.provider or "openai",
+            base_url=model.base_url or provider.base_url,
+            token_key=model.token_key or provider.token_key,
+            provider_opts={**provider.provider_opts, **model.provider_opts},
+        )
+    if model.base_url and "$" in model.base_url:
+        model = replace(model, base_url=_expanded(model.base_url, model.name))
+    return model
+
+
+_VARIABLE: Final = re.compile(r"\$\{(?:env\.)?(\w+)\}|\$(\w+)")
+
+
+def _expanded(text: str, name: str) -> str:
+    """With the values of `${env.NAME}`, `${NAME}` and `$NAME`. Raises ConfigError."""
+
+    def value(match: re.Match[str]) -> str:
+        variable = match[1] or match[2]
+        if (found := os.environ.get(variable)) is None:
+            raise ConfigError(
+                f"models.{name}: base_url: {variable} is not set", remedy=f"set {variable}"
+            )
+        return found
+
+    return _VARIABLE.sub(value, text)
+
+
+def _has_key(source: Source, model: Model) -> bool:
+    """Whether nothing is missing that it could be asked; its server may be down all the same."""
+    if model.first_available:
+        return any(_has_key(source, source.model(name)) for name in model.first_available)
+    model = _placed(source, model)
+    if model.provider in ("dmr", "embedded", "ollama", "auto"):
+        return True
+    if model.base_url and not model.token_key:
+        return True
+    return bool(os.environ.get(model.token_key or f"{model.provider.upper()}_API_KEY"))
 
 
 def can_embed(model: Model) -> bool:
     """Whether this version speaks to the provider's embedding models."""
     return model.provider not in CHAT_ONLY
-
-
-def can_rerank(model: Model) -> bool:
-    """Whether this version can rerank with it: by an endpoint for that, not by a conversation."""
-    return model.provider == "dmr" or (
-        model.base_url is not None and model.provider not in CHAT_ONLY
-    )
 
 
 def embedder_of(source: Source, settings: StrategySettings, hear: Hear) -> Embedder:
@@ -138,41 +184,6 @@ def embedded(name: str, hear: Hear) -> Embedder:
     from ragkit.models.embedded import StaticEmbedder
 
     return StaticEmbedder()
-
-
-def reranker_of(source: Source, hear: Hear) -> Reranker | None:
-    """The reranker of a knowledge base, None without one; nothing is asked of its server yet."""
-    settings = source.results.reranking
-    if settings is None:
-        return None
-    model = resolved(source, settings.model)
-    if model.provider == "dmr":
-        from ragkit.models import dmr
-
-        return dmr.reranker(
-            model.model, base_url=model.base_url, options=model.provider_opts, hear=hear
-        )
-    from ragkit.models import openai
-
-    return openai.reranker(
-        model.model,
-        provider=model.provider,
-        base_url=model.base_url,
-        token_key=model.token_key,
-        score=_score(model),
-    )
-
-
-def _score(model: Model) -> Literal["auto", "logit", "probability"]:
-    """What the numbers of a reranker are, as its options say. Raises ConfigError."""
-    said = model.provider_opts.get("rerank_score", "auto")
-    for score in ("auto", "logit", "probability"):
-        if said == score:
-            return score
-    raise ConfigError(
-        f"models.{model.name}.provider_opts.rerank_score: {said!r} is unknown",
-        remedy="one of auto, logit, probability",
-    )
 
 
 def waits(source: Source, settings: StrategySettings) -> bool:

@@ -11,21 +11,19 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ragkit import chunkers, files, readers, stores
-from ragkit.config.rag import Chunking, Source, StrategySettings
+from ragkit.config.rag import Chunking, Fusion, Source, StrategySettings
 from ragkit.errors import ConfigError, ModelError, NotBuilt, ReadError
 from ragkit.kb.models import (
     Absent,
     Hear,
     can_embed,
-    can_rerank,
     embedder_of,
-    reranker_of,
     resolved,
     unheard,
     waits,
 )
 from ragkit.kb.places import database_of
-from ragkit.retriever import Reranking
+from ragkit.kb.rerankers import can_rerank
 from ragkit.strategies.bm25 import BM25
 from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings
 from ragkit.types import Document, Embedder, File, Index, Skip, Strategy
@@ -196,8 +194,7 @@ def blueprints(source: Source, hear: Hear = unheard) -> list[Blueprint]:
     for settings in source.strategies:
         places = (database_of(source, settings), _docs(source, settings))
         key = (*places, _respects_vcs(source, settings), filled_in(settings.chunking))
-        # one vector a chunk: a second embedding strategy needs an index of its own
-        crowded = any(s.type != "bm25" for s in groups.get(key, ())) and settings.type != "bm25"
+        crowded = any(_exclude(settings, other) for other in groups.get(key, ()))
         groups.setdefault((*key, settings.name) if crowded else key, []).append(settings)
     return [
         Blueprint(
@@ -213,13 +210,11 @@ def blueprints(source: Source, hear: Hear = unheard) -> list[Blueprint]:
     ]
 
 
-def reranking(source: Source, hear: Hear = unheard) -> Reranking | None:
-    """The reranking that the results of a knowledge base ask for. Raises ModelError."""
-    settings = source.results.reranking
-    reranker = reranker_of(source, hear)
-    if settings is None or reranker is None:
-        return None
-    return Reranking(reranker, top_k=settings.top_k, threshold=settings.threshold)
+def _exclude(one: StrategySettings, other: StrategySettings) -> bool:
+    """Whether they need indexes of their own: a chunk has one vector, and one list of words."""
+    if one.type == "bm25" and other.type == "bm25":
+        return one.tokenizer != other.tokenizer
+    return one.type != "bm25" and other.type != "bm25"
 
 
 def refuse_what_is_not_built(source: Source) -> None:
@@ -242,15 +237,8 @@ def not_built(source: Source) -> Iterator[tuple[str, str]]:
             if not can_embed(model):
                 yield where, f"embedding_model: models of {model.provider} are not built yet"
     results = source.results
-    if results.reranking and not can_rerank(resolved(source, results.reranking.model)):
-        yield _where(source), "results.reranking by a chat model is not built yet"
-    for key, asked in (
-        ("return_full_content", results.return_full_content),
-        ("prefetch", results.prefetch is not None and results.prefetch.enabled),
-        ("topology_prior", results.topology_prior is not None and results.topology_prior.enabled),
-    ):
-        if asked:
-            yield _where(source), f"results.{key} is not built yet"
+    if results.reranking and not can_rerank(model := resolved(source, results.reranking.model)):
+        yield _where(source), f"results.reranking: models of {model.provider} are not built yet"
 
 
 def _strategy(source: Source, settings: StrategySettings, hear: Hear) -> Strategy:
@@ -261,6 +249,8 @@ def _strategy(source: Source, settings: StrategySettings, hear: Hear) -> Strateg
             k1=settings.k1,
             b=settings.b,
             threshold=settings.threshold or 0.0,
+            tokenizer=settings.tokenizer,
+            per_word=_per_word(source, settings),
         )
     embedder = embedder_of(source, settings, hear)
     wanted = settings.vector_dimensions
@@ -278,6 +268,17 @@ def _strategy(source: Source, settings: StrategySettings, hear: Hear) -> Strateg
         limit=settings.limit,
         threshold=-1.0 if settings.threshold is None else settings.threshold,
     )
+
+
+def _per_word(source: Source, settings: StrategySettings) -> bool:
+    """Whether scores of BM25 are wanted as docker-agent has them, from 0 to 1.
+
+    Weights that were chosen there mean the same here; ragkit's own fusion wants plain ones.
+    """
+    fusion = source.results.fusion
+    if len(source.strategies) > 1 and fusion.strategy in ("weighted", "max"):
+        return True
+    return settings.tokenizer == "compat" and (len(source.strategies) == 1 or fusion != Fusion())
 
 
 def _docs(source: Source, settings: StrategySettings) -> tuple[str, ...]:

@@ -252,6 +252,13 @@ class SqliteStore:
         """Whether this index is not complete, but an older one, of other settings, still is."""
         return self.answering_fingerprint not in (None, self.fingerprint)
 
+    @property
+    def generation(self) -> int:
+        """Another number after any change of the chunks, by any process; -1 before the first."""
+        with self._reading() as (reader, index):
+            sql = "select generation from indexes where id = ?"
+            return -1 if index is None else int(connections.value(reader.sql, sql, (index,)))
+
     def _namesakes(self) -> list[schema.StoredIndex]:
         return [index for index in self.indexes() if index.name == self.name]
 
