@@ -18,11 +18,14 @@ from pathlib import Path
 
 from benchmarks import judgements, making, releases, sets
 from benchmarks.judgements import Query
-from benchmarks.making import documented, golang, javascript, python, questions
+from benchmarks.making import documented, golang, javascript, pages, prose, python, questions
 from benchmarks.releases import Release
 
 A_SET = 120
 """Queries of a set that is made, where the corpus has as many."""
+
+DOCUMENTS = 1500
+"""Short texts in a corpus of such."""
 
 LARGEST_BYTES = 400_000
 KEPT = re.compile(r"\.(py|pyx|pxd|rst|md|txt|toml|cfg|ini)$")
@@ -69,6 +72,28 @@ def functions(
         f"docstrings-{name}": documented.queries(moved[: len(asked)]),
         f"web-{name}": documented.queries(moved[len(asked) :], question),
     }
+
+
+def pages_of(name: str, texts: making.Texts) -> tuple[making.Texts, dict[str, list[Query]]]:
+    """Question → section."""
+    texts, asked = pages.questions(texts, A_SET)
+    return texts, {f"documentation-{name}": asked}
+
+
+def long_texts(name: str, texts: making.Texts) -> tuple[making.Texts, dict[str, list[Query]]]:
+    """Excerpt → place; a text that is too long for one file becomes several."""
+    divided: dict[str, str] = {}
+    for path, text in texts.items():
+        small = len(text) < LARGEST_BYTES
+        divided |= {path: text} if small else prose.parts(text, Path(path).stem, 60_000)
+    return divided, {f"excerpts-{name}": prose.excerpts(divided, A_SET)}
+
+
+def entries(name: str, texts: making.Texts) -> tuple[making.Texts, dict[str, list[Query]]]:
+    """First sentence → entry of a dictionary."""
+    (dictionary,) = texts.values()
+    files, asked = prose.abstracts(dictionary, DOCUMENTS, A_SET)
+    return files, {f"abstracts-{name}": asked}
 
 
 def _pypi(name: str, version: str, sha256: str) -> Release:
@@ -163,6 +188,71 @@ CORPORA = (
         below="closure/goog/",
         passed=re.compile(r"^(i18n|locale|proto2|demos|testing|cssom|soy)/|_test\."),
     ),
+    Corpus(
+        "node",
+        _debian(
+            "nodejs-doc",
+            "18.20.4+dfsg-1~deb12u2",
+            "9f674d3536be94923bb8720c48ec17bc92b8de62f2954c3172b59a3ada1de65f",
+        ),
+        partial(pages_of, "node"),
+        kept=re.compile(r"\.md$"),
+        below="usr/share/doc/nodejs/api/",
+    ),
+    Corpus(
+        "buildbot",
+        _pypi(
+            "buildbot", "4.3.0", "cbf46a15004bb1229712285e4f2b98163a169868ea00783e5e0d7cf8d5e8d962"
+        ),
+        partial(pages_of, "buildbot"),
+    ),
+    Corpus(
+        "python",
+        _debian(
+            "python3.11-doc",
+            "3.11.2-6+deb12u8",
+            "50eb63e7f636c4281e9ce1b8f10386f1def42159eddce34fc1f41c46261df71b",
+        ),
+        partial(pages_of, "python"),
+        kept=re.compile(r"\.rst$"),
+        passed=re.compile(r"^(whatsnew|c-api|distutils)/"),
+        below="usr/share/doc/python3.11/html/_sources/",
+    ),
+    Corpus(
+        "anarchism",
+        _debian(
+            "anarchism",
+            "15.3-3",
+            "cf21c10948b00e923c62eb31c39a3390413fa26c5ee0e3b925feb0ec7fe42948",
+        ),
+        partial(long_texts, "anarchism"),
+        kept=re.compile(r"\.md$"),
+        below="usr/share/doc/anarchism/markdown/",
+    ),
+    Corpus(
+        "jargon",
+        _debian(
+            "jargon-text",
+            "4.4.7-4.1",
+            "17d05997e30eb3d5d6713929b8e2f81b63a5f50073858ad2a06701c71f54dcdb",
+        ),
+        partial(long_texts, "jargon"),
+        kept=re.compile(r"\.txt$"),
+        below="usr/share/doc/jargon-text/",
+        largest=10_000_000,
+    ),
+    Corpus(
+        "foldoc",
+        _debian(
+            "dict-foldoc",
+            "20230119-1",
+            "745cbedb55c2da609cc88ee0284e9d11a67a11ae3709daf7bad0e895ac3294c3",
+        ),
+        partial(entries, "foldoc"),
+        kept=re.compile(r"\.dict$"),
+        below="usr/share/dictd/",
+        largest=10_000_000,
+    ),
 )
 
 
@@ -170,7 +260,7 @@ def texts_of(corpus: Corpus, archive: Path) -> dict[str, str]:
     """The corpus's texts by path, as they are in the archive."""
     found = {}
     for whole, data in releases.members(archive):
-        path = whole.removeprefix(corpus.below)
+        path = whole.removeprefix(corpus.below).replace(".rst.txt", ".rst")
         if whole.startswith(corpus.below) and _belongs(corpus, path, data):
             found[path] = data.decode("utf-8")
     return found

@@ -70,8 +70,8 @@ def members(archive: Path) -> Iterator[tuple[str, bytes]]:
             if content is None or ".." in path.split("/"):
                 continue
             data = content.read()
-            if path.endswith(".gz"):
-                path, data = path.removesuffix(".gz"), gzip.decompress(data)
+            if path.endswith((".gz", ".dz")):
+                path, data = path[:-3], gzip.decompress(data)
             yield path, data
 
 

@@ -38,6 +38,12 @@ NAMES = (
         for kind in ("docstrings", "web")
         for name in ("dulwich", "networkx", "go-git", "go-net", "forge", "closure")
     ),
+    "documentation-node",
+    "documentation-buildbot",
+    "documentation-python",
+    "excerpts-anarchism",
+    "excerpts-jargon",
+    "abstracts-foldoc",
 )
 HELD = frozenset(["sqlalchemy"])
 """Sets of which everything is held."""
