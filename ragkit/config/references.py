@@ -37,7 +37,10 @@ def check(file: File, declared: Declared) -> Iterator[Problem]:
         yield from _in_source(source, f"rag.{name}", declared)
     for name, model in file.models.items():
         for index, reference in enumerate(model.first_available):
-            yield from _in_model(reference, f"models.{name}.first_available[{index}]", declared)
+            key = f"models.{name}.first_available[{index}]"
+            yield from _in_model(reference, key, declared)
+            if reference in file.models and file.models[reference].first_available:
+                yield Problem(key, f"{reference} is such a choice itself", "name its models here")
         for index, route in enumerate(model.routing):
             yield from _in_model(route.model, f"models.{name}.routing[{index}].model", declared)
     for name, toolset in file.toolsets.items():

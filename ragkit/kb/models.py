@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ragkit.config.models import Model
 from ragkit.config.rag import Source, StrategySettings
-from ragkit.errors import ModelError
+from ragkit.errors import ConfigError, ModelError
 from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings
 from ragkit.types import Embedded, Embedder, Kind, Strategy
 
@@ -78,16 +78,9 @@ def resolved(source: Source, reference: str) -> Model:
     use then says what is missing. Raises ConfigError.
     """
     model = source.model(reference)
-    met = {model.name}
-    while model.first_available:
+    if model.first_available:
         candidates = [source.model(name) for name in model.first_available]
         model = next((one for one in candidates if _has_key(source, one)), candidates[-1])
-        if model.name in met:
-            raise ConfigError(
-                f"models.{model.name}.first_available: it leads back to itself",
-                remedy="name models with a provider",
-            )
-        met.add(model.name)
     return _placed(source, model)
 
 
@@ -126,9 +119,10 @@ def _expanded(text: str, name: str) -> str:
 
 def _has_key(source: Source, model: Model) -> bool:
     """Whether nothing is missing that it could be asked; its server may be down all the same."""
-    if model.first_available:
-        return any(_has_key(source, source.model(name)) for name in model.first_available)
-    model = _placed(source, model)
+    try:
+        model = _placed(source, model)
+    except ConfigError:  # a variable that is not set
+        return False
     if model.provider in ("dmr", "embedded", "ollama", "auto"):
         return True
     if model.base_url and not model.token_key:

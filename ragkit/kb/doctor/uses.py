@@ -68,7 +68,7 @@ def _named(configuration: Configuration) -> Iterator[Use]:
     # references of agents are looked up as those of a knowledge base are
     around = Source("", "", models=configuration.models, providers=configuration.providers)
     for name, agent in configuration.agents.items():
-        references = [part.strip() for part in agent.model.split(",")]
+        references = [part.strip() for part in agent.model.split(",")] if agent.model else []
         references += agent.fallback.models if agent.fallback else ()
         for reference in references:
             yield Use(resolved(around, reference), "completion", (f"agents.{name}",))
