@@ -31,7 +31,7 @@ _GAP = 3  # newlines between a comment and what it is about; PEP 8 puts three un
 def chunk(document: Document, *, size: int) -> list[Chunk] | None:
     """The document in chunks of at most `size` characters, or None where it cannot be parsed."""
     language = document.language or ""
-    source = _source(document.text)
+    source = ascii_source(document.text)
     root = parse(language, source)
     if root is None:
         return None
@@ -39,7 +39,7 @@ def chunk(document: Document, *, size: int) -> list[Chunk] | None:
     return chunks(document, pack(document.text, atoms, size=size, small=size // 5))
 
 
-def _source(text: str) -> bytes:
+def ascii_source(text: str) -> bytes:
     """The text with one ASCII byte for each character, so that byte offsets are its own.
 
     subtle: only the parser sees it. Letters become letters, spaces become spaces and mathematical
