@@ -222,7 +222,13 @@ def _file(file: File | None, record: Record | None, skips: Sequence[Skip], last:
         verdict, detail = "stale", "it has changed since it was indexed"
         said = "as it was before it changed"
     else:
-        said = f"not whole: {record.reason}" if record.reason else f"{last:,} lines"
+        said = (
+            f"not whole: {record.reason}"
+            if record.reason
+            else "1 line"
+            if last == 1
+            else f"{last:,} lines"
+        )
     steps = (Step("files", file is not None, detail=files), Step("index", last > 0, detail=said))
     return Standing(verdict, detail, steps, last)
 

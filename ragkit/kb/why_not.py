@@ -173,8 +173,13 @@ class _Followed:
         place = f"it is at rank {rank} of {len(later[-1][1])}, and the limit is {limit}"
         within = [n for n, rank in enumerate(ranks) if rank and rank <= limit]
         if within and within[-1] + 1 < len(later):
-            stage = later[within[-1] + 1][0]
-            return stage, f"{stage} moved it from rank {ranks[within[-1]]} down; {place}"
+            was, (stage, hits) = ranks[within[-1]], later[within[-1] + 1]
+            said = self._said(stage, later[within[-1]][1][(was or 1) - 1], hits, self._rank(hits))
+            why = f" ({said})" if said else ""
+            moved = f"{stage} moved it from rank {was} to {self._rank(hits)}{why}"
+            if hits is later[-1][1]:
+                return stage, f"{moved}, and the limit is {limit}"
+            return stage, f"{moved}; {place}"
         return "limit", place
 
     def _needed(self) -> int | None:
