@@ -23,9 +23,11 @@ Test: TypeAlias = Callable[[str, str | None, int], bool]
 PLAIN = "text"
 """How a filter calls the language of plain text, which has none."""
 
-DOCS = frozenset({PLAIN, "asciidoc", "html", "markdown", "pdf", "rst"})
-"""Languages written for people; notebooks are Markdown. All others are code: source, and also
-configuration and data."""
+DOCS = frozenset({"asciidoc", "html", "markdown", "pdf", "rst"})
+"""Languages written for people; notebooks are Markdown."""
+
+PROSE = (".txt", ".text", ".tex", ".org", ".textile", ".wiki", ".pod", ".rtf", ".docx", ".odt")
+"""Suffixes of files written for people that have no language here."""
 
 MOST_ALTERNATIVES = 1000
 """Ways to read the braces of one glob: `{a,b}` twice are four."""
@@ -46,7 +48,7 @@ def test_of(where: Filter) -> Test:
     def lets_through(path: str, language: str | None, mtime_ns: int) -> bool:
         return (
             (not languages or (language or PLAIN) in languages)
-            and (not types or type_of(language) in types)
+            and (not types or type_of(path, language) in types)
             and (least is None or mtime_ns / 1e9 >= least)
             and on_paths(path)
         )
@@ -99,7 +101,8 @@ def _regex(pattern: str, glob: str) -> str:
     folders_only = pattern.endswith("/")
     pattern = pattern.removesuffix("/")
     from_top = from_top or "/" in pattern
-    regex = wildmatch(pattern.removeprefix("/")) if pattern else None
+    pattern = pattern.removeprefix("/")
+    regex = wildmatch(pattern) if pattern else None
     if regex is None:
         raise QueryError(
             f"no path can match '{glob}'" if glob.strip("!/") else "an empty path matches nothing",
@@ -109,9 +112,14 @@ def _regex(pattern: str, glob: str) -> str:
     return f"{'' if from_top else '(?:.*/)?'}{regex}{'/.*' if folders_only else '(?:/.*)?'}"
 
 
-def type_of(language: str | None) -> Literal["code", "docs"]:
-    """What documents of a language are written for: programs or people; see `DOCS`."""
-    return "docs" if (language or PLAIN) in DOCS else "code"
+def type_of(path: str, language: str | None) -> Literal["code", "docs"]:
+    """Whom a document is written for: people, or programs, as source, configuration and data are.
+
+    `docs` are the languages `DOCS`, and plain text whose name has a suffix of `PROSE` or no dot.
+    """
+    name = path.rpartition("/")[2].lower()
+    prose = language in DOCS if language else name.endswith(PROSE) or "." not in name
+    return "docs" if prose else "code"
 
 
 def moment(text: str, now: float) -> float:

@@ -8,14 +8,18 @@ import click
 
 from ragkit import lexical
 from ragkit.kb import Answer, KnowledgeBase
+from ragkit.kb.nearest import Unmatched
 from ragkit.types import Hit
 
 JSON_VERSION = 1
 """Raised when a field changes its meaning or goes; new fields may come without."""
 
 
-def as_json(kb: KnowledgeBase, answer: Answer) -> dict[str, object]:
+def as_json(
+    kb: KnowledgeBase, answer: Answer, missed: Unmatched | None = None
+) -> dict[str, object]:
     """The answer as `--json` prints it; its shape is documented in docs/cli.md."""
+    nothing = {"message": missed.message, "nearest": list(missed.nearest)} if missed else None
     return {
         "version": JSON_VERSION,
         "query": answer.query,
@@ -24,6 +28,7 @@ def as_json(kb: KnowledgeBase, answer: Answer) -> dict[str, object]:
         "hits": [_hit(rank, hit) for rank, hit in enumerate(answer.hits, 1)],
         "degraded": [{"stage": d.stage, "reason": d.reason} for d in answer.degraded],
         "seconds": {stage: round(seconds, 6) for stage, seconds in answer.stages},
+        **({"unmatched": nothing} if nothing else {}),
     }
 
 

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from ragkit.cli.filters import NAMES, Asked, filters
 from ragkit.cli.options import place, print_json, say
 from ragkit.cli.ready import models_ready, pull_option, refresh
 
@@ -13,6 +14,7 @@ from ragkit.cli.ready import models_ready, pull_option, refresh
 @click.command()
 @click.argument("query")
 @place
+@filters
 @click.option("-n", "--limit", type=click.IntRange(1, 10_000), help="Most hits.  [default: 10]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; see docs/cli.md.")
 @click.option("--files", "only_files", is_flag=True, help="Paths only, best first.")
@@ -33,6 +35,7 @@ def search(
     path: str | None,
     config: str | None,
     name: str | None,
+    asked: Asked,
     limit: int | None,
     as_json: bool,
     only_files: bool,
@@ -52,18 +55,21 @@ def search(
         raise click.UsageError("the query is empty: say what to look for")
     from ragkit.cli import rendering
     from ragkit.kb import KnowledgeBase
+    from ragkit.kb.nearest import unmatched
     from ragkit.kb.places import locate
 
     source = locate(path, config=config, name=name)
+    where = asked.filter(source.root)
     models_ready(source, pull=pull)
     with KnowledgeBase(source, read_only=no_refresh, hear=say) as kb:
         if not no_refresh:
             refresh(kb)
-        answer = kb.answer(query, limit)
+        answer = kb.answer(query, limit, where)
+        missed = None if answer.hits else unmatched(kb, where, NAMES)
         if not answer.hits:
-            click.echo(rendering.why_nothing(kb), err=True)
+            click.echo(missed or rendering.why_nothing(kb), err=True)
         if as_json:
-            print_json(rendering.as_json(kb, answer))
+            print_json(rendering.as_json(kb, answer, missed))
         elif only_files:
             click.echo("\n".join(rendering.paths(answer)), nl=bool(answer.hits))
         else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Annotated, Literal
 
+from ragkit.config.filters import Filters
 from ragkit.config.marks import (
     DURATION,
     GIVEN,
@@ -202,6 +203,8 @@ class Results:
     """Leave out hits that repeat a better one: its text, nearly its text, or its lines."""
     include_score: bool = False
     """Show the model the scores too."""
+    filters: Filters = field(default_factory=Filters)
+    """Which files every search looks at."""
     return_full_content: bool = False
     """Answer with whole files in place of chunks, each file once."""
     fusion: Fusion = field(default_factory=Fusion)

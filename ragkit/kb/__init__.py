@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ragkit.config.rag import Source
 from ragkit.errors import QueryError, StoreMismatch
 from ragkit.events import Degraded, Listener, ignore
+from ragkit.kb.filtering import configured
 from ragkit.kb.models import Hear, unheard
 from ragkit.kb.ordering import fusing, ruling
 from ragkit.kb.parts import Blueprint, blueprints
@@ -52,6 +53,7 @@ class KnowledgeBase:
         Raises NotBuilt, ConfigError, ModelError, StoreError; nothing is left open then.
         """
         self.source = source
+        configured(source)  # refused now rather than by every search
         self.blueprints: Sequence[Blueprint] = blueprints(source, hear)
         self._rules = ruling(source)
         self._reranking = reranking(source, hear)
@@ -118,7 +120,8 @@ class KnowledgeBase:
     def search(self, query: str, limit: int | None = None, where: Filter = ANYTHING) -> list[Hit]:
         """The hits for a query, best first; at most `limit`, or as many as are configured.
 
-        Only files that `where` lets through are looked at.
+        Only files that `where` lets through are looked at, of those that `results.filters` of the
+        configuration does; `ragkit.kb.nearest` says why where there are none.
         Raises QueryError for an empty query, StoreMismatch where nothing that fits the settings
         has been indexed yet.
         """
@@ -213,7 +216,7 @@ class KnowledgeBase:
             deduplicate=results.deduplicate,
             reranking=self._reranking,
             whole_files=results.return_full_content,
-            where=where,
+            where=configured(self.source) & where,
             trace=trace,
         )
 
