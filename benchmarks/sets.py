@@ -60,7 +60,7 @@ class Set:
     @property
     def kind(self) -> str:
         """What sets of other corpora have in common with this: `docstrings`, `changes`, …"""
-        return "changes" if self.name in judgements.SETS else self.name.partition("-")[0]
+        return kind_of(self.name)
 
     @property
     def tuning(self) -> list[Query]:
@@ -82,6 +82,11 @@ def load(name: str, folder: Path) -> Set:
     if not root.is_dir():
         raise SystemExit(f"{root}: no such corpus; run `python -m benchmarks.corpora {folder}`")
     return Set(name, root, tuple(replace(q, part=part_of(name, q.id)) for q in queries))
+
+
+def kind_of(name: str) -> str:
+    """The kind of a set, by its name."""
+    return "changes" if name in judgements.SETS else name.partition("-")[0]
 
 
 def part_of(name: str, query: str) -> Literal["tune", "held"]:
