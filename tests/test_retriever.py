@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import re
+import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ragkit.errors import ModelError, QueryError
 from ragkit.fusion import rrf
-from ragkit.retriever import Reranking, retrieve
+from ragkit.reranking import Reranking, rerank
+from ragkit.retriever import Answer, retrieve
 from ragkit.types import ANYTHING, Chunk, Entry, Filter, Hit, Index, Store
+from ragkit.whole_files import whole
 
 
 def hit(path: str, score: float, text: str = "") -> Hit:
@@ -31,7 +40,7 @@ class Fixed:
     asked: int = 0
     where: Filter = ANYTHING
 
-    def prepare(self, entries: Any, known: Any, keep: Any) -> list[Entry]:
+    def prepare(self, entries: Any, memory: Any) -> list[Entry]:
         return list(entries)
 
     def search(self, store: Store, query: str, limit: int, where: Filter = ANYTHING) -> list[Hit]:
@@ -163,3 +172,275 @@ def test_every_strategy_gets_the_filter() -> None:
     where = Filter(languages=("go",))
     retrieve("x", [index(words), index(vectors)], fuse=rrf, limit=5, where=where)
     assert (words.where, vectors.where) == (where, where)
+
+
+def test_repetitions_are_made_up_for_by_deeper_searches() -> None:
+    copies = [hit(f"copy{n}", 99 - n, "the same text") for n in range(30)]
+    words = Fixed("bm25", [*copies, hit("a", 9), hit("b", 8), hit("c", 7)], limit=5)
+    answer = retrieve("x", [index(words)], fuse=rrf, limit=3)
+    assert paths(answer.hits) == ["copy0", "a", "b"]
+    assert len(retrieve("x", [index(words)], fuse=rrf, limit=9).hits) == 4
+    words.asked = 0
+    retrieve("x", [index(words)], fuse=rrf, limit=3, deduplicate=False)
+    assert words.asked == 5
+
+
+def test_a_stage_that_is_repeated_is_one_stage() -> None:
+    words = Fixed("bm25", [hit(f"copy{n}", 99 - n, "same") for n in range(30)], limit=5)
+    answer = retrieve("x", [index(words)], fuse=rrf, limit=3)
+    assert [stage for stage, _ in answer.stages] == ["bm25", "fusion", "deduplication"]
+
+
+def test_a_strategy_that_fails_is_named_once() -> None:
+    words = Fixed("bm25", [hit(f"copy{n}", 99 - n, "same") for n in range(30)], limit=5)
+    vectors = Fixed("vectors", [], error=ModelError("the model is away"))
+    answer = retrieve("x", [index(words, vectors)], fuse=rrf, limit=3)
+    assert [d.stage for d in answer.degraded] == ["vectors"]
+
+
+def test_ten_thousand_hits_are_given() -> None:
+    words = Fixed("bm25", [hit(f"{n}", 20_000 - n) for n in range(12_000)])
+    assert len(retrieve("x", [index(words)], fuse=rrf, limit=10_000).hits) == 10_000
+
+
+# the second stage
+
+
+@dataclass
+class Wrong:
+    """A reranker that does not keep its promise."""
+
+    scores: list[float]
+    name: str = "wrong"
+
+    def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        return self.scores
+
+    def close(self) -> None:
+        """It holds nothing."""
+
+
+@pytest.mark.parametrize(
+    ("scores", "why"),
+    [
+        ([0.5], "1 scores came for 4 texts"),
+        ([0.5] * 5, "5 scores came for 4 texts"),
+        ([0.5, 0.5, math.nan, 0.5], "nan is no score from 0 to 1"),
+        ([0.5, 0.5, 7.7, 0.5], r"7\.7 is no score from 0 to 1"),
+    ],
+)
+def test_a_reranker_without_a_score_for_each_leaves_the_fused_order(
+    scores: list[float], why: str
+) -> None:
+    answer = retrieve("x", [index(JUDGED)], fuse=rrf, limit=9, reranking=Reranking(Wrong(scores)))
+    assert paths(answer.hits) == ["a", "b", "c", "d"]
+    [note] = answer.degraded
+    assert re.fullmatch(f"wrong: {why}", note.reason)
+
+
+def test_a_threshold_that_nothing_reaches_is_told_with_the_best() -> None:
+    reranking = Reranking(Wrong([0.1, 0.3, 0.2, 0.0]), threshold=0.5)
+    answer = retrieve("x", [index(JUDGED)], fuse=rrf, limit=9, reranking=reranking)
+    assert answer.hits == []
+    assert [d.reason for d in answer.degraded] == [
+        "no candidate reached the threshold 0.5; the best: 0.3"
+    ]
+
+
+def test_a_blend_keeps_the_first_place_the_longest() -> None:
+    def order(blend: float) -> list[str]:
+        reranking = Reranking(Judge(), blend=blend)
+        return paths(retrieve("x", [index(JUDGED)], fuse=rrf, limit=9, reranking=reranking).hits)
+
+    assert order(0) == ["d", "b", "c", "a"]
+    assert order(0.3) == ["b", "d", "c", "a"]
+    assert order(0.4) == ["b", "d", "a", "c"]
+    assert order(0.6) == ["a", "b", "d", "c"]
+    assert order(1) == ["a", "b", "c", "d"]
+
+
+def test_a_blend_shows_both_scores_and_the_threshold_is_the_models() -> None:
+    reranking = Reranking(Judge(), blend=0.5, threshold=0.5)
+    answer = retrieve("x", [index(JUDGED)], fuse=rrf, limit=9, reranking=reranking)
+    assert paths(answer.hits) == ["b", "d", "c"]
+    best = answer.hits[0]
+    assert best.scores["reranking"] == 0.9
+    assert best.scores["reranking.rank"] == 2
+    assert best.score == best.scores["blend"] == pytest.approx(0.5 * 0.9 + 0.5 / 2)
+    assert best.scores["blend.rank"] == 1
+    scores = [hit.score for hit in answer.hits]
+    assert scores == sorted(scores, reverse=True)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0, 1), st.floats(0, 1))
+def test_reranking_gives_every_good_hit_once_best_first(
+    scores: list[float], blend: float, threshold: float
+) -> None:
+    hits = [hit(str(n), 1.0) for n in range(len(scores))]
+    reranked = rerank("x", hits, Reranking(Wrong(scores), blend=blend, threshold=threshold)).hits
+    assert sorted(paths(reranked)) == sorted(
+        path for path, score in zip(paths(hits), scores, strict=True) if score >= threshold
+    )
+    given_scores = [hit.score for hit in reranked]
+    assert given_scores == sorted(given_scores, reverse=True)
+    assert all(0 <= score <= 1 for score in given_scores)
+
+
+# a budget
+
+
+@dataclass
+class Slow:
+    """A reranker that takes so long for each text; it likes later texts better."""
+
+    seconds: float
+    name: str = "slow"
+    sizes: list[int] = field(default_factory=list)
+    release: threading.Event | None = None
+
+    def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        self.sizes.append(len(texts))
+        if self.release:
+            self.release.wait(5)
+        time.sleep(self.seconds * len(texts))
+        return [0.5] * len(texts)
+
+    def close(self) -> None:
+        """It holds nothing."""
+
+
+MANY = Fixed("bm25", [hit(f"{n:02}", 99 - n) for n in range(60)], limit=60)
+
+
+def budgeted(reranking: Reranking) -> Answer:
+    return retrieve("x", [index(MANY)], fuse=rrf, limit=60, reranking=reranking)
+
+
+def read(answer: Answer) -> int:
+    return sum("reranking" in hit.scores for hit in answer.hits)
+
+
+def test_a_budget_decides_how_many_candidates_are_read() -> None:
+    slow = Slow(0.002)
+    reranking = Reranking(slow, budget=0.06, threshold=0.4)
+    answer = budgeted(reranking)
+    assert slow.sizes[0] == 8
+    count = read(answer)
+    assert 8 <= count < 60
+    assert [d.reason for d in answer.degraded] == [
+        f"{count} of 60 candidates were read within 60 ms"
+    ]
+    assert len(answer.hits) == 60, "what was not read is not bad for that"
+    assert dict(answer.stages)["reranking"] < 0.2
+
+
+def test_the_next_query_knows_what_a_text_takes() -> None:
+    slow = Slow(0.0005)
+    reranking = Reranking(slow, budget=0.15)
+    assert budgeted(reranking).degraded == ()
+    slow.sizes.clear()
+    assert budgeted(reranking).degraded == ()
+    assert slow.sizes == [60]
+    assert reranking.pace.seconds == pytest.approx(0.0006, rel=0.5)
+
+
+def test_a_model_that_is_still_loading_is_not_waited_for() -> None:
+    slow = Slow(0.0, release=threading.Event())
+    reranking = Reranking(slow, budget=0.02)
+    answer = budgeted(reranking)
+    assert (len(answer.hits), read(answer)) == (60, 0)
+    assert [d.reason for d in answer.degraded] == ["none of 60 candidates were read within 20 ms"]
+    assert read(budgeted(reranking)) == 0
+    assert slow.sizes == [8], "one query waits at the server, not all that come"
+    assert slow.release
+    slow.release.set()
+    until = time.monotonic() + 5
+    while read(budgeted(reranking)) < 60 and time.monotonic() < until:
+        time.sleep(0.001)
+    assert budgeted(reranking).degraded == ()
+
+
+def test_an_error_within_the_budget_is_the_reranking_s() -> None:
+    answer = budgeted(Reranking(Judge(ModelError("the reranker is down")), budget=1.0))
+    assert [d.reason for d in answer.degraded] == ["the reranker is down"]
+    assert len(answer.hits) == 60
+
+
+# whole files
+
+
+@dataclass
+class Shelf:
+    """A store that knows the chunks of files."""
+
+    files: dict[str, list[Chunk]]
+
+    def chunks(self, path: str) -> list[Chunk]:
+        return self.files.get(path, [])
+
+
+def shelved(strategy: Fixed, *chunks: Chunk) -> Index:
+    files: dict[str, list[Chunk]] = {}
+    for chunk in chunks:
+        files.setdefault(chunk.path, []).append(chunk)
+    nothing: Any = None
+    shelf: Any = Shelf(files)
+    return Index("files", shelf, (strategy,), lambda: iter(()), nothing, nothing)
+
+
+def cut(path: str, text: str, size: int, overlap: int) -> list[Chunk]:
+    """Chunks of so many characters, each with the end of the one before."""
+    chunks: list[Chunk] = []
+    for start in range(0, max(len(text) - overlap, 1), size - overlap):
+        part = text[start : start + size]
+        first = 1 + text.count("\n", 0, start)
+        last = first + part.rstrip("\n").count("\n")
+        chunks.append(Chunk(path, len(chunks), part, start, start + len(part), first, last))
+    return chunks
+
+
+TEXT = "".join(f"line {n}\n" for n in range(1, 101))
+
+
+def test_a_whole_file_comes_once_with_the_best_hits_scores() -> None:
+    chunks = cut("a", TEXT, 200, 40) + cut("b", "short", 200, 40)
+    found = (chunks[2], chunks[0], chunks[-1])
+    words = Fixed("bm25", [Hit(chunk, 9.0 - n) for n, chunk in enumerate(found)])
+    answer = retrieve("x", [shelved(words, *chunks)], fuse=rrf, limit=5, whole_files=True)
+    assert paths(answer.hits) == ["a", "b"]
+    best = answer.hits[0]
+    assert best.chunk.text == TEXT
+    assert (best.chunk.start_line, best.chunk.end_line) == (1, 100)
+    assert (best.score, best.scores["bm25.rank"]) == (9.0, 1)
+    assert answer.degraded == ()
+
+
+def test_whole_files_fill_the_answer() -> None:
+    chunks = cut("a", TEXT, 40, 0) + [c for n in range(9) for c in cut(f"b{n}", f"file {n}", 40, 0)]
+    words = Fixed("bm25", [Hit(c, 99.0 - n) for n, c in enumerate(chunks)], limit=5)
+    answer = retrieve("x", [shelved(words, *chunks)], fuse=rrf, limit=4, whole_files=True)
+    assert paths(answer.hits) == ["a", "b0", "b1", "b2"]
+
+
+@given(
+    st.text(alphabet="ab \n", min_size=1, max_size=300),
+    st.integers(2, 50),
+    st.integers(0, 25),
+    st.integers(0, 400),
+    st.randoms(use_true_random=False),
+)
+def test_a_whole_file_is_its_text_or_the_largest_part_around_the_hit(
+    text: str, size: int, overlap: int, largest: int, random: Random
+) -> None:
+    chunks = cut("a", text, size, min(overlap, size // 2))
+    best = random.choice(chunks)
+    nothing: Any = Shelf({"a": random.sample(chunks, len(chunks))})
+    given_hit, note = whole(Hit(best, 1.0), [nothing], largest)
+    shown = given_hit.chunk
+    assert shown.text == text[shown.start : shown.end]
+    assert shown.start <= best.start
+    assert shown.end >= best.end
+    assert bool(note) is (shown.text != text)
+    if len(text) <= largest:
+        assert shown.text == text
+    assert len(shown.text) <= max(largest, len(best.text))
