@@ -308,6 +308,9 @@ class Chat(Protocol):
         With `schema`, the content is JSON that fits it.
         """
 
+    def close(self) -> None:
+        """Let connections go, if it has any; a second call does nothing."""
+
 
 class Memory(Protocol):
     """What models have made of texts, by a hash of all that decided it; every store is one."""

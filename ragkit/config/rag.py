@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Annotated, Literal
 
+from ragkit.config import prompts
 from ragkit.config.filters import Filters
 from ragkit.config.marks import (
     DURATION,
@@ -104,6 +105,10 @@ class StrategySettings:
     characters. `compat`: as docker-agent, and its scores, from 0 to 1."""
     line: Annotated[int | None, GIVEN] = hidden(None)
     """Where the file says so, from 1; None where no file does."""
+
+    def problems(self) -> Iterator[Problem]:
+        if self.semantic_prompt is not None:
+            yield from prompts.problems("semantic_prompt", self.semantic_prompt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from ragkit.kb.expected import Expected
 from ragkit.kb.explanation import Step
 from ragkit.strategies.bm25 import BM25
 from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings
+from ragkit.strategies.semantic_embeddings import SemanticEmbeddings
 from ragkit.types import ANYTHING, Chunk, Entry, Filter, Hit, Index, Strategy
 
 WORDS = 8
@@ -80,13 +82,17 @@ def depth_of(
     return Depth(step_of(strategy.name, hits, None, detail), "candidates")
 
 
+_SCORING: Final = (BM25, ChunkedEmbeddings, SemanticEmbeddings)
+"""The strategies that have a threshold."""
+
+
 def _threshold(strategy: Strategy) -> float:
-    return strategy.threshold if isinstance(strategy, BM25 | ChunkedEmbeddings) else 0.0
+    return strategy.threshold if isinstance(strategy, _SCORING) else 0.0
 
 
 def _unbounded(strategy: Strategy) -> Strategy:
     """The same strategy without its threshold."""
-    if isinstance(strategy, BM25 | ChunkedEmbeddings):
+    if isinstance(strategy, _SCORING):
         return replace(strategy, threshold=-1.0)  # no cosine and no BM25 score is below
     return strategy
 

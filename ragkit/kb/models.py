@@ -12,6 +12,7 @@ from ragkit.config.models import Model
 from ragkit.config.rag import Source, StrategySettings
 from ragkit.errors import ConfigError, ModelError
 from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings
+from ragkit.strategies.semantic_embeddings import SemanticEmbeddings
 from ragkit.types import Embedded, Embedder, Kind, Strategy
 
 if TYPE_CHECKING:
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
 Hear: TypeAlias = Callable[[str], None]
 """Takes what a model does otherwise than the file says, a sentence each, from any thread."""
 
+AUTO_CHAT: Final = "ai/qwen3"
+"""What `auto` describes with, on Docker Model Runner: docker-agent's choice there."""
+
 CHAT_ONLY: Final = ("anthropic", "google", "amazon-bedrock", "azure", "github-copilot", "minimax")
 """Providers without an OpenAI-compatible endpoint for embeddings."""
+
+EMBEDDING: Final = (ChunkedEmbeddings, SemanticEmbeddings)
+"""The strategies that search by vectors."""
 
 
 def unheard(notice: str) -> None:
@@ -67,7 +74,7 @@ class Absent:
 
 def absent(strategies: Sequence[Strategy]) -> list[ModelError]:
     """Why models of these strategies cannot be asked."""
-    embedders = [s.embedder for s in strategies if isinstance(s, ChunkedEmbeddings)]
+    embedders = [s.embedder for s in strategies if isinstance(s, EMBEDDING)]
     return [embedder.error for embedder in embedders if isinstance(embedder, Absent)]
 
 
@@ -130,6 +137,17 @@ def _has_key(source: Source, model: Model) -> bool:
     return bool(os.environ.get(model.token_key or f"{model.provider.upper()}_API_KEY"))
 
 
+def chat_model(source: Source, settings: StrategySettings) -> Model:
+    """The model that a strategy describes with. Raises ConfigError."""
+    model = resolved(source, settings.chat_model or "auto")
+    if model.provider == "embedded":
+        raise ConfigError(
+            f"{settings.name}: chat_model: {model.name} makes vectors, not words",
+            remedy=f"name a chat model, such as dmr/{AUTO_CHAT}",
+        )
+    return replace(model, provider="dmr", model=AUTO_CHAT) if model.provider == "auto" else model
+
+
 def can_embed(model: Model) -> bool:
     """Whether this version speaks to the provider's embedding models."""
     return model.provider not in CHAT_ONLY
@@ -184,6 +202,8 @@ def waits(source: Source, settings: StrategySettings) -> bool:
     """Whether its vectors come from somewhere else, or so slowly that the walk waits for them."""
     if settings.type == "bm25":
         return False
+    if settings.type == "semantic-embeddings":
+        return True
     model = resolved(source, settings.embedding_model or "auto")
     return (model.provider, model.model) not in (("auto", "auto"), ("embedded", "static"))
 
@@ -191,12 +211,12 @@ def waits(source: Source, settings: StrategySettings) -> bool:
 def served(source: Source) -> dict[str | None, list[str]]:
     """References of its models that Docker Model Runner serves, by the `base_url` configured."""
     references = [s.embedding_model or "auto" for s in source.strategies if s.type != "bm25"]
-    references += [s.chat_model for s in source.strategies if s.chat_model]
     if source.results.reranking:
         references.append(source.results.reranking.model)
+    models = [resolved(source, reference) for reference in references]
+    models += [chat_model(source, s) for s in source.strategies if s.chat_model]
     found: dict[str | None, list[str]] = {}
-    for reference in references:
-        model = resolved(source, reference)
+    for model in models:
         if model.provider == "dmr":
             found.setdefault(model.base_url, []).append(model.model)
     return {url: list(dict.fromkeys(models)) for url, models in found.items()}

@@ -13,10 +13,13 @@ from pathlib import Path
 from ragkit import chunkers, files, readers, stores
 from ragkit.config.rag import Chunking, Fusion, Source, StrategySettings
 from ragkit.errors import ConfigError, ModelError, NotBuilt, ReadError
+from ragkit.kb.describers import can_describe, describer_of
 from ragkit.kb.models import (
+    EMBEDDING,
     Absent,
     Hear,
     can_embed,
+    chat_model,
     embedder_of,
     resolved,
     unheard,
@@ -26,6 +29,7 @@ from ragkit.kb.places import database_of
 from ragkit.kb.rerankers import can_rerank
 from ragkit.strategies.bm25 import BM25
 from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings
+from ragkit.strategies.semantic_embeddings import SemanticEmbeddings
 from ragkit.types import Document, Embedder, File, Index, Skip, Strategy
 
 CHUNK_SIZE = 1500
@@ -61,10 +65,7 @@ class Blueprint:
                 chunking.respect_word_boundaries,
                 chunking.code_aware,
             ],
-            "strategies": [
-                s.embedder.name if isinstance(s, ChunkedEmbeddings) else s.fingerprint
-                for s in self.strategies
-            ],
+            "strategies": [_mark(strategy) for strategy in self.strategies],
         }
         return _hash(parts)
 
@@ -86,7 +87,7 @@ class Blueprint:
 
     @property
     def _embedders(self) -> list[Embedder]:
-        return [s.embedder for s in self.strategies if isinstance(s, ChunkedEmbeddings)]
+        return [s.embedder for s in self.strategies if isinstance(s, EMBEDDING)]
 
     def opened(self, source: Source, *, read_only: bool = False) -> Index:
         """The index, with its store open; where a model is away, as it was last complete.
@@ -130,6 +131,9 @@ class Blueprint:
         """Close what its models hold open: connections and threads."""
         for embedder in self._embedders:
             embedder.close()
+        for strategy in self.strategies:
+            if isinstance(strategy, SemanticEmbeddings):
+                strategy.describer.close()
 
     def _last(self) -> tuple[str, int | None] | None:
         """Fingerprint and dimensions of the complete index of these settings, if there is one."""
@@ -140,12 +144,19 @@ class Blueprint:
         return None
 
 
+def _mark(strategy: Strategy) -> str:
+    """Of a strategy as it is configured; no model is asked for it."""
+    if isinstance(strategy, SemanticEmbeddings):
+        return f"{strategy.embedder.name} {strategy.mark}"
+    return strategy.embedder.name if isinstance(strategy, EMBEDDING) else strategy.fingerprint
+
+
 def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _without_model(strategy: Strategy, error: ModelError) -> Strategy:
-    if isinstance(strategy, ChunkedEmbeddings):
+    if isinstance(strategy, EMBEDDING):
         return replace(strategy, embedder=Absent(strategy.embedder.name, error))
     return strategy
 
@@ -231,8 +242,10 @@ def not_built(source: Source) -> Iterator[tuple[str, str]]:
     for settings in source.strategies:
         where = _where(source, settings)
         if settings.type == "semantic-embeddings":
-            yield where, "semantic-embeddings are not built yet"
-        if settings.type == "chunked-embeddings":
+            model = chat_model(source, settings)
+            if not can_describe(model):
+                yield where, f"chat_model: chat models of {model.provider} are not built yet"
+        if settings.type != "bm25":
             model = resolved(source, settings.embedding_model or "auto")
             if not can_embed(model):
                 yield where, f"embedding_model: models of {model.provider} are not built yet"
@@ -262,11 +275,17 @@ def _strategy(source: Source, settings: StrategySettings, hear: Hear) -> Strateg
             f"{embedder.name} have {embedder.dimensions}",
             remedy="leave vector_dimensions out",
         )
-    return ChunkedEmbeddings(
+    threshold = -1.0 if settings.threshold is None else settings.threshold
+    if settings.type == "chunked-embeddings":
+        return ChunkedEmbeddings(embedder, settings.name, settings.limit, threshold)
+    describer = describer_of(source, settings, hear)
+    return SemanticEmbeddings(
         embedder,
+        describer,
         name=settings.name,
         limit=settings.limit,
-        threshold=-1.0 if settings.threshold is None else settings.threshold,
+        threshold=threshold,
+        batch=settings.embedding_batch_size,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ragkit.config.models import Model
 from ragkit.config.rag import Source, StrategySettings
-from ragkit.kb.models import resolved
+from ragkit.kb.models import chat_model, resolved
 
 if TYPE_CHECKING:
     from ragkit.config import Configuration
@@ -62,7 +62,7 @@ def _named(configuration: Configuration) -> Iterator[Use]:
             model = resolved(source, settings.embedding_model or "auto")
             yield Use(model, "embedding", (place,), ((source, settings),))
             if settings.chat_model:
-                yield Use(resolved(source, settings.chat_model), "completion", (place,))
+                yield Use(chat_model(source, settings), "completion", (place,))
         if reranking := source.results.reranking:
             yield Use(resolved(source, reranking.model), "reranking", (place,))
     # references of agents are looked up as those of a knowledge base are
