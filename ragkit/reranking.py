@@ -127,6 +127,8 @@ class Reranked:
     hits: list[Hit]
     note: str = ""
     """What it could not do as asked; "" as a rule."""
+    refused: list[Hit] = field(default_factory=list)
+    """Those that the model read and that do not reach the threshold, best first."""
 
 
 def rerank(query: str, hits: Sequence[Hit], reranking: Reranking) -> Reranked:
@@ -153,7 +155,7 @@ def rerank(query: str, hits: Sequence[Hit], reranking: Reranking) -> Reranked:
     elif read and not kept:
         best = max(scores)
         note = f"no candidate reached the threshold {reranking.threshold:g}; the best: {best:.3g}"
-    return Reranked([*kept, *unread], note)
+    return Reranked([*kept, *unread], note, _refused(read, scores, reranking))
 
 
 def _scores(query: str, asked: Sequence[Hit], reranking: Reranking) -> list[float]:
@@ -197,6 +199,14 @@ def _ordered(read: Sequence[Hit], scores: Sequence[float], reranking: Reranking)
             own |= {"blend": final[at], "blend.rank": float(rank)}
         ordered.append(replace(read[at], score=final[at], scores={**read[at].scores, **own}))
     return ordered
+
+
+def _refused(read: Sequence[Hit], scores: Sequence[float], reranking: Reranking) -> list[Hit]:
+    pairs = [pair for pair in zip(scores, read, strict=True) if pair[0] < reranking.threshold]
+    pairs.sort(key=lambda pair: -pair[0])
+    return [
+        replace(hit, score=score, scores={**hit.scores, "reranking": score}) for score, hit in pairs
+    ]
 
 
 def _duration(seconds: float) -> str:

@@ -32,8 +32,8 @@ Rules: TypeAlias = Callable[[str, Sequence[Hit]], list[Hit]]
 
 Trace: TypeAlias = Callable[[str, Sequence[Hit]], None]
 """Is told after each stage its name and the hits that it left, best first: the strategies' names,
-fusion, rules, deduplication, reranking, limit. A stage that failed or is off is not told; one that
-is repeated with more candidates is told again."""
+fusion, rules, deduplication, reranking, threshold, limit. A stage that failed or is off is not
+told; one that is repeated with more candidates is told again."""
 
 DEEPEST: Final = 64
 """Candidates of a strategy at most, for each hit asked, where repetitions must be made up for."""
@@ -165,7 +165,9 @@ class _Walk:
                 return hits
         if reranked.note:
             self.degraded.append(Degraded("reranking", reranked.note))
-        self.trace("reranking", reranked.hits)
+        self.trace("reranking", [*reranked.hits, *reranked.refused])
+        if reranked.refused:
+            self.trace("threshold", reranked.hits)
         return reranked.hits
 
     def whole(self, hits: Sequence[Hit], indexes: Sequence[Index], limit: int) -> list[Hit]:

@@ -391,23 +391,54 @@ rag:
     docs: [.]
     strategies: [{type: bm25}]
     results:
-      limit: 2
-      reranking: {model: %s, top_k: %d, threshold: %s}
+      limit: %d
+      reranking: {model: judge, top_k: %d, threshold: %s}
 models:
   judge: {provider: dmr, model: hf.co/ggml-org/qwen3-reranker-0.6b-q8_0-gguf, base_url: %s}
 """
 
 
-def test_a_file_that_the_reranker_read_and_refused_is_told(
-    project: Path, light_runner: Runner
+@pytest.fixture
+def reranked(project: Path, light_runner: Runner) -> Callable[..., Explanation]:
+    """Of notes/todo.txt, where a model that counts words reranks."""
+
+    def of(limit: int, top_k: int, threshold: float, query: str) -> Explanation:
+        file = project / "ragkit.yaml"
+        url = light_runner.url + "/engines/v1"
+        file.write_text(RERANKED % (limit, top_k, threshold, url))
+        with KnowledgeBase.open(config=file) as kb:
+            kb.index()
+            return kb.why_not(query, "notes/todo.txt")
+
+    return of
+
+
+def test_a_file_below_the_rerankers_threshold_is_told_with_both(
+    reranked: Callable[..., Explanation],
 ) -> None:
-    file = project / "ragkit.yaml"
-    file.write_text(RERANKED % ("judge", 10, 0.99, light_runner.url + "/engines/v1"))
-    with KnowledgeBase.open(config=file) as kb:
-        kb.index()
-        found = kb.why_not("squirrel weighs sunflower seeds", "notes/todo.txt")
+    found = reranked(5, 0, 0.99, "squirrel weighs sunflower seeds")
+    assert found.verdict == "threshold"
+    assert "is below the threshold 0.99" in found.summary
+    assert f"{step(found, 'reranking').score:.3g}" in found.summary
+    assert stages(found)[-1] == "threshold"
+
+
+def test_a_file_that_the_reranker_did_not_read_is_told(
+    reranked: Callable[..., Explanation],
+) -> None:
+    found = reranked(5, 1, 0.01, "feeder birds squirrels winter")
     assert found.verdict == "reranking"
-    assert "below its threshold 0.99" in found.summary
+    assert "the model reads the best 1" in found.summary
+    assert "top_k" in found.remedies[0]
+
+
+def test_a_file_that_the_reranker_moved_down_is_told_with_both_ranks(
+    project: Path, reranked: Callable[..., Explanation]
+) -> None:
+    (project / "notes" / "todo.txt").write_text("plumage plumage jay")
+    (project / "notes" / "long.txt").write_text("The plumage of a jay is blue. " + "A bird. " * 90)
+    found = reranked(1, 0, 0, "plumage blue jay")
+    assert "reranking moved it from rank 1 to 2" in found.summary
 
 
 # the command

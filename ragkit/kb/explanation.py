@@ -78,6 +78,7 @@ REMEDIES: Mapping[str, tuple[str, ...]] = {
     "filter": ("leave the filter out, or widen it",),
     "threshold": ("lower the threshold in the configuration",),
     "deduplication": ("`deduplicate: false` in `results` keeps both",),
+    "reranking": ("raise `results.reranking.top_k`",),
     "rules": ("`results.ranking` switches rules off, one by one",),
     "candidates": (_NARROW,),
     "limit": (_NARROW,),

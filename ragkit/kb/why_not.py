@@ -141,17 +141,21 @@ class _Followed:
         if stage == "deduplication" and (new is None or new.chunk != old.chunk):
             return _repeated(old, hits)
         if new is None:
-            return self._cut(stage)
+            return self._cut(stage, old)
         own = {name: score for name, score in new.scores.items() if name not in old.scores}
         if stage == "reranking" and not own:
             return "not read by the model"
         return ", ".join(f"{name} {score:.3g}" for name, score in own.items())
 
-    def _cut(self, stage: str) -> str:
+    def _cut(self, stage: str, old: Hit) -> str:
         reranking = self.kb.source.results.reranking
-        if stage == "reranking" and reranking:
-            return f"below its threshold {reranking.threshold:g}, or not read by the model"
-        return f"the limit is {self.case.limit}" if stage == "limit" else "left out"
+        if stage == "limit":
+            return f"the limit is {self.case.limit}"
+        if stage == "threshold" and reranking:
+            return f"its score {old.score:.3g} is below the threshold {reranking.threshold:g}"
+        if stage == "reranking" and reranking and reranking.top_k:
+            return f"the model reads the best {reranking.top_k}, and a threshold asks for its score"
+        return "left out"
 
     # ── the verdict ──
 
