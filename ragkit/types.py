@@ -143,6 +143,12 @@ class Filter:
     also: tuple[Filter, ...] = ()
     """What must hold beside."""
 
+    def __post_init__(self) -> None:
+        for name in ("paths", "languages", "types", "also"):  # a list, or one without a list
+            given = getattr(self, name)
+            one = isinstance(given, str | Filter)
+            object.__setattr__(self, name, (given,) if one else tuple(given))
+
     @property
     def is_open(self) -> bool:
         """Whether every document comes through."""

@@ -142,6 +142,13 @@ def test_filters_together_let_through_what_each_does() -> None:
     assert test_of(one & (other & Filter(("c",))))("a/b/c", None, 0)
 
 
+def test_a_filter_takes_lists_and_single_names() -> None:
+    of_lists: Any = {"paths": ["a", "b"], "languages": "go", "types": "code"}
+    where = Filter(**of_lists)
+    assert where == Filter(("a", "b"), ("go",), ("code",))
+    assert hash(where)
+
+
 def test_every_language_is_code_or_docs() -> None:
     docs = {language for language in LANGUAGES if type_of("x", language) == "docs"}
     assert docs == DOCS - {"pdf"}
@@ -270,6 +277,9 @@ def test_both_searches_look_at_what_the_filter_lets_through(kb: KnowledgeBase) -
     query = "squirrel birds weight day seeds"
     assert {*found(kb, query)} >= {"README.md", "src/feeder.py", "src/storage.go"}
     assert found(kb, query, Filter(languages=("go",))) == {"src/storage.go"}
+    assert found(kb, query, Filter(languages=("golang",))) == {"src/storage.go"}
+    with pytest.raises(QueryError, match="no language 'pyton'"):
+        kb.search(query, where=Filter() & Filter(languages=("pyton",)))
     assert found(kb, query, Filter(types=("docs",))) == {"README.md", "notes/todo.txt"}
     assert found(kb, query, Filter(("src",))) == {"src/feeder.py", "src/storage.go"}
     assert found(kb, query, Filter(("!src", "!notes", "!.*"))) == {"README.md"}
@@ -422,6 +432,19 @@ def test_the_command_line_says_what_would_match(ragkit: Ragkit, project: Path) -
     }
     fine = ragkit("search", "squirrel", project, "--path", "src", "--json")
     assert "unmatched" not in json.loads(fine.out)
+
+
+def test_why_not_takes_the_same_filters(ragkit: Ragkit, project: Path) -> None:
+    done = ragkit("why-not", "squirrel", "src/feeder.py", project, "--lang", "go", "--json")
+    assert done.code == 1, done.err
+    assert json.loads(done.out)["verdict"] == "filter"
+    assert ragkit("why-not", "squirrel", "src/feeder.py", project, "--lang", "py").code == 0
+
+
+def test_why_not_knows_the_filters_of_the_configuration(ragkit: Ragkit, project: Path) -> None:
+    file = configuration(project, "{type: docs}")
+    done = ragkit("why-not", "squirrel", "src/feeder.py", "--config", file, "--json")
+    assert json.loads(done.out)["verdict"] == "filter"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ragkit.cli.filters import Asked, filters
 from ragkit.cli.options import place, print_json, say
 from ragkit.cli.ready import models_ready, pull_option, refresh
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("query")
 @click.argument("file", metavar="FILE[:LINE]")
 @place
+@filters
 @click.option("-n", "--limit", type=click.IntRange(1, 10_000), help="Most hits.  [default: 10]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; see docs/cli.md.")
 @pull_option
@@ -28,6 +30,7 @@ def why_not(
     path: str | None,
     config: str | None,
     name: str | None,
+    asked: Asked,
     limit: int | None,
     as_json: bool,
     pull: bool,
@@ -50,12 +53,13 @@ def why_not(
     from ragkit.kb.places import locate
 
     source = locate(path, config=config, name=name)
+    where = asked.filter(source.root)
     models_ready(source, pull=pull)
     with KnowledgeBase(source, read_only=no_refresh, hear=say) as kb:
         if not no_refresh:
             refresh(kb)
         wanted, line = place_of(file, source.root)
-        explanation = kb.why_not(query, wanted, line, limit)
+        explanation = kb.why_not(query, wanted, line, limit, where)
         if as_json:
             print_json(as_object(explanation))
         else:

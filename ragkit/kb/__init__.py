@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ragkit.config.rag import Source
 from ragkit.errors import QueryError, StoreMismatch
 from ragkit.events import Degraded, Listener, ignore
-from ragkit.kb.filtering import configured
+from ragkit.kb.filtering import configured, named
 from ragkit.kb.models import Hear, unheard
 from ragkit.kb.ordering import fusing, ruling
 from ragkit.kb.parts import Blueprint, blueprints
@@ -135,6 +135,7 @@ class KnowledgeBase:
         trace: Trace = untraced,
     ) -> Answer:
         """As `search`, with the stages, their times, and what had to be left out."""
+        where = self.narrowed(where)
         notes = [note for index in self.indexes if (note := self._unfinished(index))]
         find = partial(self._retrieved, query, self.most(limit), where, trace)
         if self._prefetch and trace is untraced:
@@ -164,7 +165,14 @@ class KnowledgeBase:
         """
         from ragkit.kb.why_not import why_not
 
-        return why_not(self, query, path, line, limit, where)
+        return why_not(self, query, path, line, limit, self.narrowed(where))
+
+    def narrowed(self, where: Filter = ANYTHING) -> Filter:
+        """The filter of a search: what `where` lets through and the configuration does, too.
+
+        Raises QueryError for a language that there is not.
+        """
+        return configured(self.source) & named(where)
 
     def status(self) -> list[IndexStatus]:
         """What is indexed and how it compares with the disk now; one for each index."""
@@ -216,7 +224,7 @@ class KnowledgeBase:
             deduplicate=results.deduplicate,
             reranking=self._reranking,
             whole_files=results.return_full_content,
-            where=configured(self.source) & where,
+            where=where,
             trace=trace,
         )
 

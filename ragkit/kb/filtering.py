@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from ragkit.chunkers import language_of
@@ -46,12 +47,21 @@ def filter_of(
     neither a duration nor a date.
     """
     paths_test(paths)
-    return Filter(
-        tuple(paths),
-        tuple(dict.fromkeys(one for name in languages for one in languages_named(name))),
-        (type,) if type else (),
-        moment(newer_than, time.time()) if newer_than is not None else None,
+    return named(
+        Filter(
+            tuple(paths),
+            tuple(languages),
+            (type,) if type else (),
+            moment(newer_than, time.time()) if newer_than is not None else None,
+        )
     )
+
+
+def named(where: Filter) -> Filter:
+    """The filter with its languages as the index has them. Raises QueryError."""
+    languages = dict.fromkeys(one for name in where.languages for one in languages_named(name))
+    also = tuple(map(named, where.also))
+    return replace(where, languages=tuple(languages), also=also)
 
 
 def languages_named(name: str) -> tuple[str, ...]:
