@@ -232,7 +232,8 @@ def evaluate(
 ) -> dict[str, dict[str, Values]]:
     """Part → set → values. Sets of one corpus share its index."""
     found: dict[str, dict[str, Values]] = {part: {} for part in parts}
-    loaded = [sets.load(name, folder) for name in names]
+    every = [sets.load(name, folder) for name in names]
+    loaded = [each for each in every if any(query.part in parts for query in each.queries)]
     for root in dict.fromkeys(each.root for each in loaded):
         started = time.perf_counter()
         with ExitStack() as opened:

@@ -57,6 +57,16 @@ def summary(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
+SPREAD = ("median", "p95", "max")
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, 95th percentile, most."""
+    ordered = sorted(values)
+    p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    return {"median": statistics.median(ordered), "p95": p95, "max": ordered[-1]}
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, its columns aligned."""
     every = [list(header), ["---"] * len(header), *map(list, rows)]
