@@ -1,8 +1,9 @@
 """Hits made whole files, out of what the index holds of them.
 
-The chunks of a file hold every character of its text, as it was read when it was indexed. So no
-file is opened here, and the text, its lines and the hit's place always belong together, also where
-the file has changed, or gone, since.
+The chunks of a file hold all of its text, as it was read when it was indexed, but for white space
+between them; how much that was, and how many lines, their places tell. So no file is opened here,
+and the text, its lines and the hit's place always belong together, also where the file has changed,
+or gone, since.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def whole(hit: Hit, stores: Sequence[Store], largest: int = LARGEST) -> tuple[Hi
     chunks = next((chunks for store in stores if (chunks := _holding(store, hit))), [hit.chunk])
     size = max(chunk.end for chunk in chunks)
     shown = _around(chunks, hit.chunk, largest)
-    text, first, last = joined(shown), shown[0], shown[-1]
-    chunk = Chunk(path, 0, text, first.start, last.end, first.start_line, last.end_line)
+    text, last = joined(shown), shown[-1]
+    chunk = Chunk(path, 0, text, last.end - len(text), last.end, _first_line(shown), last.end_line)
     note = ""
     if len(text) < size:
         lines = f"{chunk.start_line}-{chunk.end_line}"
@@ -46,13 +47,28 @@ def whole(hit: Hit, stores: Sequence[Store], largest: int = LARGEST) -> tuple[Hi
 
 
 def joined(chunks: Sequence[Chunk]) -> str:
-    """The text that neighbouring chunks of a document cover, what they share given once."""
-    text, end = [], chunks[0].start
+    """The text that neighbouring chunks of a document cover, in order, what they share given once.
+
+    White space between them comes back as spaces and line feeds, as much as there was; so does what
+    is before the very first chunk. What was behind the last is not known.
+    """
+    first = chunks[0]
+    text, end, line = [], first.start, first.start_line
+    if first.index == 0:
+        end, line = 0, 1
     for chunk in chunks:
+        gap = chunk.start - end
+        if gap > 0:
+            feeds = min(chunk.start_line - line, gap)
+            text.append(" " * (gap - feeds) + "\n" * feeds)  # chunks hold their first indentation
         if chunk.end > end:
-            text.append(chunk.text[max(0, end - chunk.start) :])
-            end = chunk.end
+            text.append(chunk.text[max(0, -gap) :])
+            end, line = chunk.end, chunk.end_line
     return "".join(text)
+
+
+def _first_line(chunks: Sequence[Chunk]) -> int:
+    return 1 if chunks[0].index == 0 else chunks[0].start_line
 
 
 def _holding(store: Store, hit: Hit) -> list[Chunk]:

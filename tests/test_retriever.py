@@ -12,14 +12,15 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from ragkit import chunkers
 from ragkit.errors import ModelError, QueryError
 from ragkit.fusion import rrf
 from ragkit.reranking import Reranking, rerank
 from ragkit.retriever import Answer, retrieve
-from ragkit.types import ANYTHING, Chunk, Entry, Filter, Hit, Index, Store
+from ragkit.types import ANYTHING, Chunk, Document, Entry, Filter, Hit, Index, Store
 from ragkit.whole_files import whole
 
 
@@ -331,17 +332,18 @@ def test_a_budget_decides_how_many_candidates_are_read() -> None:
         f"{count} of 60 candidates were read within 60 ms"
     ]
     assert len(answer.hits) == 60, "what was not read is not bad for that"
-    assert dict(answer.stages)["reranking"] < 0.2
+    assert dict(answer.stages)["reranking"] < 0.5
 
 
 def test_the_next_query_knows_what_a_text_takes() -> None:
     slow = Slow(0.0005)
-    reranking = Reranking(slow, budget=0.15)
+    reranking = Reranking(slow, budget=0.5)
     assert budgeted(reranking).degraded == ()
     slow.sizes.clear()
     assert budgeted(reranking).degraded == ()
     assert slow.sizes == [60]
-    assert reranking.pace.seconds == pytest.approx(0.0006, rel=0.5)
+    assert reranking.pace.seconds is not None
+    assert 0.0005 <= reranking.pace.seconds < 0.005
 
 
 def test_a_model_that_is_still_loading_is_not_waited_for() -> None:
@@ -423,24 +425,29 @@ def test_whole_files_fill_the_answer() -> None:
 
 
 @given(
-    st.text(alphabet="ab \n", min_size=1, max_size=300),
+    st.text(alphabet="ab  \n\n", min_size=1, max_size=300),
     st.integers(2, 50),
-    st.integers(0, 25),
     st.integers(0, 400),
     st.randoms(use_true_random=False),
 )
-def test_a_whole_file_is_its_text_or_the_largest_part_around_the_hit(
-    text: str, size: int, overlap: int, largest: int, random: Random
+def test_a_whole_file_has_all_its_lines_or_the_largest_part_around_the_hit(
+    text: str, size: int, largest: int, random: Random
 ) -> None:
-    chunks = cut("a", text, size, min(overlap, size // 2))
+    chunks = chunkers.chunker(size=size)(Document("a", text, ""))
+    assume(chunks)
     best = random.choice(chunks)
-    nothing: Any = Shelf({"a": random.sample(chunks, len(chunks))})
-    given_hit, note = whole(Hit(best, 1.0), [nothing], largest)
-    shown = given_hit.chunk
-    assert shown.text == text[shown.start : shown.end]
+    shelf: Any = Shelf({"a": random.sample(chunks, len(chunks))})
+    found, note = whole(Hit(best, 1.0), [shelf], largest)
+    shown = found.chunk
+    part = text[shown.start : shown.end]
+    assert len(shown.text) == len(part) <= max(largest, best.end)
+    assert [line.strip() for line in shown.text.split("\n")] == [
+        line.strip() for line in part.split("\n")
+    ]
+    assert shown.start_line == 1 + text.count("\n", 0, shown.start)
+    assert shown.end_line == 1 + text.rstrip().count("\n", 0, shown.end)
     assert shown.start <= best.start
     assert shown.end >= best.end
-    assert bool(note) is (shown.text != text)
+    assert bool(note) is (part.strip() != text.strip())
     if len(text) <= largest:
-        assert shown.text == text
-    assert len(shown.text) <= max(largest, len(best.text))
+        assert not note

@@ -442,6 +442,21 @@ class StoreContract:
             store.keep({b"short": unit(1)[:4]})
         assert store.known([b"good", b"bad", b"short"]) == {}
 
+    def test_the_generation_changes_with_the_chunks_alone(self, opened: Opened) -> None:
+        store, other = opened(), opened()
+        seen = [other.generation]
+        for change in (
+            lambda: store.replace(record("a"), [entry("a", 0, "x")]),
+            lambda: store.delete(["a"]),
+            store.clear,
+        ):
+            change()
+            seen.append(other.generation)
+        assert len(set(seen)) == 4
+        store.note(record("b"))
+        store.complete()
+        assert other.generation == store.generation == seen[-1]
+
     def test_clear_forgets_files_and_keeps_embeddings(self, store: Any) -> None:
         known = entry("a", 0, "x", unit(1, 2))
         store.replace(record("a"), [known])
