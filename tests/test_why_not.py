@@ -349,8 +349,27 @@ def test_a_strategys_threshold_is_told_with_its_bound(source: Callable[..., Sour
 def test_what_a_filter_keeps_out_is_told(project: Path) -> None:
     found = asked(project, QUERY, "README.md", where=Filter(paths=("src",)))
     assert found.verdict == "filter"
-    assert "the filter keeps it out" in found.summary
-    assert asked(project, QUERY, "README.md", where=Filter(paths=("*.md",))).verdict == "hit"
+    assert found.summary == "README.md is no hit: the filter keeps it out: path src"
+    assert stages(found) == ["files", "index", "filter"]
+    through = asked(project, QUERY, "README.md", where=Filter(paths=("*.md",)))
+    assert through.verdict == "hit"
+    assert step(through, "filter").detail == "lets it through"
+    two = Filter(types=("code",)) & Filter(languages=("python",), modified_after=4e9)
+    refused = asked(project, QUERY, "README.md", where=two)
+    assert "type code, language python, changed since 2096" in refused.summary
+
+
+def test_the_filter_of_the_configuration_counts_too(ragkit: Ragkit, project: Path) -> None:
+    (project / "ragkit.yaml").write_text(
+        "rag: {birds: {docs: [.], strategies: [{type: bm25}],"
+        " results: {filters: {languages: [python]}}}}"
+    )
+    done = ragkit("why-not", "squirrel", "README.md", project)
+    assert done.code == 1
+    assert "the filter keeps it out: language python" in done.out
+    done = ragkit("why-not", "squirrel", "src/feeder.py", project, "--path", "!src")
+    assert done.code == 1
+    assert "the filter keeps it out: path !src" in done.out
 
 
 def test_what_the_limit_cut_is_told_with_the_limit_that_shows_it(project: Path) -> None:

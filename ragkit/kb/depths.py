@@ -11,7 +11,7 @@ from ragkit.kb.explanation import Step
 from ragkit.strategies.bm25 import BM25
 from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings
 from ragkit.strategies.semantic_embeddings import SemanticEmbeddings
-from ragkit.types import ANYTHING, Chunk, Entry, Filter, Hit, Index, Strategy
+from ragkit.types import Chunk, Entry, Filter, Hit, Index, Strategy
 
 WORDS = 8
 """Words of a query that are listed; of a pasted page, all would be no help."""
@@ -23,7 +23,7 @@ class Depth:
 
     step: Step
     verdict: str = ""
-    """candidates: too deep, or nowhere; threshold; filter; "" where it is among the candidates."""
+    """candidates: too deep, or nowhere; threshold; failed; "" where it is among the candidates."""
 
 
 def ranked_in(hits: Sequence[Hit], sought: Expected) -> int | None:
@@ -75,8 +75,6 @@ def depth_of(
     hits = search(free, where)
     if rank := ranked_in(hits, sought):
         return missed("threshold", hits, rank, f"below its threshold {_threshold(strategy):g}")
-    if not where.is_open and (rank := ranked_in(hits := search(free, ANYTHING), sought)):
-        return missed("filter", hits, rank, "the filter keeps it out")
     chunks = [chunk for chunk in index.store.chunks(sought.path) if sought.is_in(chunk)]
     detail = _words(strategy, query, chunks) if chunks else "no word of the query"
     return Depth(step_of(strategy.name, hits, None, detail), "candidates")

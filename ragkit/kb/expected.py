@@ -6,14 +6,16 @@ import difflib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ragkit.errors import QueryError
 from ragkit.files.content import human
+from ragkit.filters import test_of
 from ragkit.kb.explanation import Step
-from ragkit.types import Chunk, File, Index, Record, Skip
+from ragkit.types import Chunk, File, Filter, Index, Record, Skip
 
 MEANT = 3
 """Paths that are offered in the place of one that is nowhere."""
@@ -231,6 +233,40 @@ def _file(file: File | None, record: Record | None, skips: Sequence[Skip], last:
         )
     steps = (Step("files", file is not None, detail=files), Step("index", last > 0, detail=said))
     return Standing(verdict, detail, steps, last)
+
+
+def filtered(indexes: Iterable[Index], sought: Expected, where: Filter) -> Step:
+    """Whether a filter lets it through, or any file of it; if not, by which of its conditions."""
+    records = [
+        record
+        for index in indexes
+        for path, record in index.store.records().items()
+        if sought.covers(path) and record.outcome != "skipped"
+    ]
+
+    def any_passes(where: Filter) -> bool:
+        passes = test_of(where)
+        return any(passes(r.path, r.language, r.mtime_ns) for r in records)
+
+    if any_passes(where):
+        return Step("filter", True, detail="lets it through")
+    parts = [part for one in (where, *where.also) for part in _conditions(one)]
+    refusing = [words for words, part in parts if not any_passes(part)]
+    words = ", ".join(refusing) or "all conditions together"
+    return Step("filter", False, detail=f"the filter keeps it out: {words}")
+
+
+def _conditions(where: Filter) -> Iterator[tuple[str, Filter]]:
+    """Each condition of a filter, in words and alone."""
+    if where.paths:
+        yield f"path {' or '.join(where.paths)}", Filter(paths=where.paths)
+    if where.languages:
+        yield f"language {' or '.join(where.languages)}", Filter(languages=where.languages)
+    if where.types:
+        yield f"type {' or '.join(where.types)}", Filter(types=where.types)
+    if where.modified_after is not None:
+        when = datetime.fromtimestamp(where.modified_after).isoformat(" ", "minutes")
+        yield f"changed since {when}", Filter(modified_after=where.modified_after)
 
 
 def _words(rule: str, detail: str) -> str:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from ragkit.duplicates import sameness
 from ragkit.errors import QueryError
 from ragkit.kb.depths import Depth, depth_of, ranked_in, step_of
-from ragkit.kb.expected import Expected, Standing, expected, standing
+from ragkit.kb.expected import Expected, Standing, expected, filtered, standing
 from ragkit.kb.explanation import REMEDIES, Explanation, Step
+from ragkit.kb.filtering import configured
 from ragkit.types import ANYTHING, Filter, Hit
 
 if TYPE_CHECKING:
@@ -50,13 +51,20 @@ def why_not(
     last = max(found.last_line for found in standings)
     if sought.line is not None and 0 < last < sought.line:
         raise QueryError(f"{sought.location}: it has {last} lines", remedy="give another line")
+    whole = configured(kb.source) & where
     best = min(standings, key=lambda found: (found.last_line == 0, found.verdict != ""))
     entry = tuple(dict.fromkeys(step for found in standings for step in found.steps))
     case = Explanation(query, sought.path, sought.line, kb.most(limit), "", "", steps=entry)
     if not last:
         summary = f"{sought.location} is not in the index: {best.detail}"
         return _with_remedies(replace(case, verdict=best.verdict, summary=summary))
-    return _Followed.of(kb, case, sought, where).explained(best)
+    if not whole.is_open:
+        step = filtered(kb.indexes, sought, whole)
+        case = replace(case, steps=(*case.steps, step))
+        if not step.kept:
+            summary = f"{sought.location} is no hit: {step.detail}"
+            return _with_remedies(replace(case, verdict="filter", summary=summary))
+    return _Followed.of(kb, case, sought, whole).explained(best)
 
 
 def _with_remedies(case: Explanation, *first: str) -> Explanation:
@@ -72,6 +80,7 @@ class _Followed:
     case: Explanation
     sought: Expected
     where: Filter
+    """All that the search looks at."""
     left: Mapping[str, list[Hit]]
     """By stage, in the order of the walk."""
     hits: list[Hit]
@@ -204,11 +213,9 @@ class _Followed:
 
 def _no_candidate(depths: Sequence[Depth]) -> tuple[str, str]:
     verdicts = {depth.verdict for depth in depths} - {"failed"}
-    verdict = next((v for v in ("threshold", "candidates", "filter") if v in verdicts), "")
-    if verdict == "filter":
-        return verdict, "the filter keeps it out"
     said = [_depth_in_words(depth.step) for depth in depths]
-    return verdict or "candidates", f"it is no candidate: {'; '.join(said)}"
+    verdict = "threshold" if "threshold" in verdicts else "candidates"
+    return verdict, f"it is no candidate: {'; '.join(said)}"
 
 
 def _depth_in_words(step: Step) -> str:
