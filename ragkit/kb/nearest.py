@@ -179,7 +179,7 @@ def _like(name: str, paths: Sequence[str]) -> list[str]:
     for path in paths[:_COMPARED]:
         end = "/".join(path.casefold().split("/")[-depth:])
         by_end.setdefault(end, []).append(path)
-    close = get_close_matches(name, by_end, n=3, cutoff=0.6)
+    close = get_close_matches(name, by_end, n=3, cutoff=0.65)
     return [path for end in close for path in sorted(by_end[end], key=len)][:_MOST]
 
 
