@@ -7,7 +7,8 @@ tuned on are asked; with it, those that are held too, and the results are kept.
 
 The columns: a search for keywords as with ripgrep; BM25 over windows of 1,500 characters; the
 embedded vectors alone; reciprocal rank fusion of ragkit's two rankings with k = 60; and ragkit as
-it answers without configuration. `--minilm` puts all-MiniLM-L6-v2 in the place of the static table.
+it answers without configuration. `--minilm` adds all-MiniLM-L6-v2 in the place of the static table.
+Indexes are kept in `RAGKIT_CACHE_DIR` where that is set.
 """
 
 from __future__ import annotations
@@ -285,7 +286,7 @@ def main() -> None:
         return ablated(root, opened) if options.ablate else systems(root, opened, models)
 
     with tempfile.TemporaryDirectory(prefix="ragkit-benchmark-") as folder:
-        os.environ["RAGKIT_CACHE_DIR"] = str(Path(folder, "cache"))
+        os.environ.setdefault("RAGKIT_CACHE_DIR", str(Path(folder, "cache")))
         found = evaluate(options.folder, options.only, parts, columns)
     for part, of in found.items():
         for measure in ("nDCG@10", "span hit@5", "coverage 4,000"):

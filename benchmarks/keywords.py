@@ -15,7 +15,7 @@ from ragkit import Chunk, Hit
 
 AROUND = 10
 """Lines shown before and after the line that holds most of the keywords."""
-FILES = 50
+FILES = 15
 """Files in an answer."""
 
 STOP_WORDS = frozenset(

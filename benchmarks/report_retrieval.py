@@ -27,7 +27,7 @@ PARTS = {"tune": "seen", "held": "unseen"}
 
 
 def kinds(measure: str) -> str:
-    """Mean of a measure by kind and column, seen and unseen queries, and the gain over plain RRF."""
+    """Mean of a measure by kind, part and column, and the gain over plain RRF."""
     found: dict[str, Any] = results.read("evaluation")
     rows = [
         [
