@@ -34,6 +34,10 @@ class Admitted:
     embeddings: NDArray[np.int64]
     """(m,) ids, ascending, each once."""
 
+    def __len__(self) -> int:
+        """Ids, with room for the rest of it: what it costs to remember."""
+        return len(self.chunks) + len(self.embeddings) + 100
+
     def among(self, chunks: Mapping[int, int]) -> dict[int, int]:
         """Those of the chunks that come through."""
         import numpy as np

@@ -9,8 +9,9 @@ from ragkit.stores import connection as connections
 from ragkit.stores import words as lexical
 from ragkit.types import Filter
 
-FILTERS_KEPT = 8
-"""Filters whose ids one reader remembers."""
+IDS_KEPT = 2_000_000
+"""Ids that one reader remembers of what filters let through, of 8 bytes each; the latest filter's
+always."""
 
 
 class Reader:
@@ -28,9 +29,11 @@ class Reader:
         if version != self._version:
             self._version = version
             self._admitted.clear()
-        found = self._admitted.pop(where, None) or admission.load(self.sql, index, where)
+        found = self._admitted.pop(where, None)
+        if found is None:  # an empty one is known, too
+            found = admission.load(self.sql, index, where)
         self._admitted[where] = found  # the latest at the end
-        if len(self._admitted) > FILTERS_KEPT:
+        while len(self._admitted) > 1 and sum(map(len, self._admitted.values())) > IDS_KEPT:
             del self._admitted[next(iter(self._admitted))]
         return found
 
