@@ -250,7 +250,7 @@ def filtered(indexes: Iterable[Index], sought: Expected, where: Filter) -> Step:
 
     if any_passes(where):
         return Step("filter", True, detail="lets it through")
-    parts = [part for one in (where, *where.also) for part in _conditions(one)]
+    parts = dict.fromkeys(_conditions(where))
     refusing = [words for words, part in parts if not any_passes(part)]
     words = ", ".join(refusing) or "all conditions together"
     return Step("filter", False, detail=f"the filter keeps it out: {words}")
@@ -267,6 +267,8 @@ def _conditions(where: Filter) -> Iterator[tuple[str, Filter]]:
     if where.modified_after is not None:
         when = datetime.fromtimestamp(where.modified_after).isoformat(" ", "minutes")
         yield f"changed since {when}", Filter(modified_after=where.modified_after)
+    for other in where.also:
+        yield from _conditions(other)
 
 
 def _words(rule: str, detail: str) -> str:
