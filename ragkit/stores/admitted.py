@@ -32,7 +32,7 @@ class Admitted:
     chunks: NDArray[np.int64]
     """(n,) ids, ascending."""
     embeddings: NDArray[np.int64]
-    """(m,) ids, ascending, each once."""
+    """(m,) ids, in any order; one that several chunks use is there several times."""
 
     def __len__(self) -> int:
         """Ids, with room for the rest of it: what it costs to remember."""
@@ -55,7 +55,7 @@ def load(connection: apsw.Connection, index: int, where: Filter) -> Admitted:
 
     lets_through = filters.test_of(where)
     documents = query(connection, f"select id, path, language, mtime_ns from documents_{index}")
-    ids = [i for i, *document in documents if lets_through(from_sql(document[0]), *document[1:])]
+    ids = [i for i, path, language, at in documents if lets_through(from_sql(path), language, at)]
     # group_concat leaves NULL out: the two lists are of different lengths, in no order
     chunks, embeddings = query(
         connection,
@@ -63,4 +63,4 @@ def load(connection: apsw.Connection, index: int, where: Filter) -> Admitted:
         "where document in (select value from json_each(?))",
         (json.dumps(ids),),
     )[0]
-    return Admitted(np.sort(numbers(chunks)), np.unique(numbers(embeddings)))
+    return Admitted(np.sort(numbers(chunks)), numbers(embeddings))
