@@ -88,7 +88,7 @@ def test_of_a_very_long_query_a_few_words_are_named(project: Path) -> None:
 WORDS = ["nest", "egg", "wing", "beak", "roof", "seed", "claw", "song"]
 
 
-@settings(max_examples=15)
+@settings(max_examples=12, deadline=None)
 @given(
     files=st.lists(
         st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=5), min_size=1, max_size=6),

@@ -15,7 +15,6 @@ from ragkit.errors import QueryError
 from ragkit.kb.depths import Depth, depth_of, ranked_in, step_of
 from ragkit.kb.expected import Expected, Standing, expected, filtered, standing
 from ragkit.kb.explanation import REMEDIES, Explanation, Step
-from ragkit.kb.filtering import configured
 from ragkit.types import ANYTHING, Filter, Hit
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def why_not(
     last = max(found.last_line for found in standings)
     if sought.line is not None and 0 < last < sought.line:
         raise QueryError(f"{sought.location}: it has {last} lines", remedy="give another line")
-    whole = configured(kb.source) & where
+    whole = kb.narrowed(where)
     best = min(standings, key=lambda found: (found.last_line == 0, found.verdict != ""))
     entry = tuple(dict.fromkeys(step for found in standings for step in found.steps))
     case = Explanation(query, sought.path, sought.line, kb.most(limit), "", "", steps=entry)
