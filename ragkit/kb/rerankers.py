@@ -60,6 +60,15 @@ def can_rerank(model: Model) -> bool:
     return model.provider not in CHAT_ONLY or model.base_url is not None
 
 
+def task_of(model: Model, settings: Settings) -> Literal["reranking", "completion"] | None:
+    """What the model will have to do; None where its file or its server decides."""
+    if settings.method == "native" or (settings.method == "auto" and _is_named_so(model)):
+        return "reranking"
+    if settings.method == "chat" or _only_chats(model, settings):
+        return "completion"
+    return None
+
+
 def _reranker(model: Model, settings: Settings, hear: Hear) -> Reranker:
     """The reranker; what only its server can tell is found out by the first query."""
     name = f"{model.provider}/{model.model}"
@@ -71,9 +80,10 @@ def _reranker(model: Model, settings: Settings, hear: Hear) -> Reranker:
     def native() -> RemoteReranker:
         return _served(model, score)
 
-    if settings.method == "native" or (settings.method == "auto" and _is_named_so(model)):
+    task = task_of(model, settings)
+    if task == "reranking":
         return _on_runner(model, hear) if model.provider == "dmr" else Chosen(name, native)
-    if settings.method == "chat" or _only_chats(model, settings):
+    if task == "completion":
         return chat() if model.provider == "dmr" else Chosen(name, chat)
     if model.provider == "dmr":
         runner = _on_runner(model, hear)
@@ -99,7 +109,9 @@ def _is_cloud(model: Model) -> bool:
 def _as_its_file_says(native: ServedReranker, chat: Callable[[], Reranker]) -> Reranker:
     """The reranker where a model's file says how its tokens are pooled: that of a model which was
     made to go on with a text does not. Raises ModelError."""
-    if native.model.pooling is not None:
+    from ragkit.models.dmr.records import NONE
+
+    if native.model.pooling not in (None, NONE):
         return native
     native.close()
     return chat()

@@ -43,7 +43,11 @@ def examine(use: Use, *, chat: bool) -> Iterator[Finding]:
             target = probes.Target(client, use.name, model.model)
             yield from embedding(use, target, "/embeddings", own_limit=None, remedy="")
         elif use.task == "reranking":
-            yield _reranked(use)
+            found = _reranked(use)
+            if use.undecided and found.state == "failure":
+                words = "it has no endpoint that reranks: the model is asked as a chat model"
+                found = Finding("model.reranking", use.name, "skipped", words)
+            yield found
         elif chat:
             yield _chat(use)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Final
 
 from ragkit.errors import ModelError, RagkitError
@@ -38,6 +39,8 @@ def examine(use: Use, runner: Runner, *, chat: bool) -> Iterator[Finding]:
     if model is None:
         yield _missing(use)
         return
+    if use.undecided and model.pooling in (None, NONE):
+        use = replace(use, task="completion")
     yield _identity(use, model)
     for found in _suitable(use, model):
         yield found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from ragkit.config.models import Model
 from ragkit.config.rag import Source, StrategySettings
 from ragkit.kb.models import chat_model, resolved
+from ragkit.kb.rerankers import task_of
 
 if TYPE_CHECKING:
     from ragkit.config import Configuration
@@ -28,6 +29,8 @@ class Use:
     """Where the configuration says so: `rag.code`, `agents.root`, …"""
     strategies: tuple[tuple[Source, StrategySettings], ...] = ()
     """Those that embed with it."""
+    undecided: bool = False
+    """Whether it may turn out to rerank as a chat model."""
 
     @property
     def name(self) -> str:
@@ -64,7 +67,9 @@ def _named(configuration: Configuration) -> Iterator[Use]:
             if settings.chat_model:
                 yield Use(chat_model(source, settings), "completion", (place,))
         if reranking := source.results.reranking:
-            yield Use(resolved(source, reranking.model), "reranking", (place,))
+            model = resolved(source, reranking.model)
+            task = task_of(model, reranking)
+            yield Use(model, task or "reranking", (place,), undecided=task is None)
     # references of agents are looked up as those of a knowledge base are
     around = Source("", "", models=configuration.models, providers=configuration.providers)
     for name, agent in configuration.agents.items():
