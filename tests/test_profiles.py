@@ -73,3 +73,10 @@ def test_an_unknown_model_keeps_its_own_name() -> None:
 def test_a_template_without_a_place_for_the_text_is_refused() -> None:
     with pytest.raises(ValueError, match="ends with"):
         Profile("mine", query="query: ")
+
+
+def test_the_embedded_model_has_the_length_that_is_known() -> None:
+    from ragkit.models.dimensions import dimensions_of
+    from ragkit.models.embedded import StaticEmbedder
+
+    assert dimensions_of("embedded", "static") == (StaticEmbedder().dimensions,)

@@ -10,6 +10,7 @@ import click
 
 from ragkit.cli.doctor import doctor
 from ragkit.cli.index import index
+from ragkit.cli.lint import lint
 from ragkit.cli.models import models
 from ragkit.cli.project import check, config, init
 from ragkit.cli.search import search
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (search, why_not, index, status, models, doctor, init, check, config):
+for command in (search, why_not, index, status, models, doctor, init, check, lint, config):
     cli.add_command(command)
 
 

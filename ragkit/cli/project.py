@@ -44,6 +44,7 @@ def check(file: str | None) -> None:
 
     from ragkit.config import load
     from ragkit.config.rag import Tool
+    from ragkit.kb.lint import examine
     from ragkit.kb.parts import not_built
     from ragkit.kb.places import configuration_file
 
@@ -63,6 +64,11 @@ def check(file: str | None) -> None:
         )
     if configuration.agents or any(source.tool != Tool() for source in configuration.sources):
         note = "agents and their tools are validated, but this version cannot run them yet"
+        click.echo(f"{click.style('note:', fg='yellow')} {note}", err=True)
+    traps = sum(found.state == "mend" for found in examine(path))
+    if traps:
+        what = "one thing" if traps == 1 else f"{traps} things"
+        note = f"{what} should be mended all the same: `ragkit lint` says what, and how"
         click.echo(f"{click.style('note:', fg='yellow')} {note}", err=True)
     names = ", ".join(source.name for source in configuration.sources) or "none"
     click.echo(f"{path} is valid; knowledge bases: {names}")
