@@ -264,6 +264,22 @@ def test_no_more_requests_at_one_time_than_configured(made: Made, light_runner: 
     assert most == 2
 
 
+def test_a_plan_tells_how_many_requests_it_would_take(made: Made, light_runner: Runner) -> None:
+    sources = many(8)
+    config = made(sources | {f"copy-{name}": text for name, text in sources.items()})
+    with KnowledgeBase.open(config=config) as kb:
+        (plan,) = kb.plan()
+    assert plan.chunks == 16
+    assert plan.described == 8
+    assert plan.seconds is not None
+    assert plan.seconds > 0
+    assert len(questions(light_runner)) == 2, "a plan must not cost what it plans"
+    walked(config)
+    made({"new.py": code("zork")})
+    with KnowledgeBase.open(config=config) as kb:
+        assert kb.plan()[0].described == 1
+
+
 # models that do not do it
 
 

@@ -96,6 +96,7 @@ def _planned(plan: Plan) -> dict[str, object]:
         "chunks": plan.chunks,
         "crowded": [{"folder": folder, "chunks": chunks} for folder, chunks in plan.crowded()],
         "seconds": plan.seconds,
+        "described": plan.described,
     }
 
 
@@ -120,6 +121,8 @@ def _show_plan(plan: Plan) -> None:
         f"\n{plan.index}: {len(plan.files):,} files, {plan.chunks:,} chunks; "
         f"{stale:,} files to read, {_duration(plan.seconds)}"
     )
+    if plan.described:
+        click.echo(f"{plan.described:,} chunks to describe: as many requests to the chat model")
     for folder, chunks in plan.crowded():
         share = chunks / plan.chunks
         click.echo(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ragkit.events import (
+    Described,
     Embedding,
     Event,
     Failed,
@@ -31,21 +32,29 @@ if TYPE_CHECKING:
 def refreshed(
     kb: KnowledgeBase, *, rebuild: bool = False, failures_shown: int = 10
 ) -> list[Summary]:
-    """Index with a bar on stderr where that is a terminal; failed files are named on stderr."""
+    """Index with a bar on stderr where that is a terminal.
+
+    Files that failed and entries of `docs` that are not there are named on stderr.
+    """
     from ragkit.cli.workers import Workers
 
     with bar() as listener, Workers() as executor:
         failures: list[Failed] = []
         shortened: list[Shortened] = []
+        missing: dict[str, str] = {}
 
         def listen(event: Event) -> None:
             if isinstance(event, Failed):
                 failures.append(event)
             if isinstance(event, Shortened):
                 shortened.append(event)
+            if isinstance(event, Skipped) and event.skip.rule == "missing":
+                missing[event.skip.path] = event.skip.detail
             listener(event)
 
         summaries = kb.index(listen, rebuild=rebuild, executor=executor)
+    for path, detail in missing.items():  # an entry of `docs` that several indexes may have
+        click.echo(f"{click.style('not there:', fg='yellow')} {path}: {detail}", err=True)
     _name("not indexed:", failures, shown=failures_shown)
     _name("not whole:", shortened, shown=failures_shown)
     return summaries
@@ -76,6 +85,7 @@ class _Bar:
     def __init__(self) -> None:
         self.progress: Progress | None = None
         self.task: TaskID | None = None
+        self.described = 0
         self.embedded = 0
 
     def __call__(self, event: Event) -> None:
@@ -83,9 +93,12 @@ class _Bar:
             self.start(event)
         elif self.progress is None or self.task is None:
             return
-        elif isinstance(event, Embedding):
-            self.embedded += event.texts
-            self.progress.update(self.task, embedded=f"{self.embedded:,} chunks embedded")
+        elif isinstance(event, Embedding | Described):
+            self.embedded += event.texts if isinstance(event, Embedding) else 0
+            self.described += event.texts if isinstance(event, Described) else 0
+            done = [f"{self.described:,} chunks described"] if self.described else []
+            done += [f"{self.embedded:,} chunks embedded"] if self.embedded else []
+            self.progress.update(self.task, embedded=", ".join(done))
         elif isinstance(event, Indexed | Unchanged | Failed | Skipped):
             self.progress.advance(self.task, event.size)
 

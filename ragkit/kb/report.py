@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ from ragkit import stores
 from ragkit.errors import ModelError, ReadError
 from ragkit.indexer import scan, sync
 from ragkit.kb.models import absent
-from ragkit.types import File, Index, Record, Skip, Statistics
+from ragkit.strategies.semantic_embeddings import SemanticEmbeddings
+from ragkit.types import Chunk, Entry, File, Index, Record, Skip, Statistics
 
 CROWDED = 0.3
 """A folder with more than this share of the chunks is worth a warning."""
@@ -77,6 +79,8 @@ class Plan:
     seconds: float | None
     """Expected time, measured on a sample of these files on this machine; None where the model
     cannot be asked."""
+    described: int = 0
+    """Chunks that a chat model would have to describe, a request each."""
 
     @property
     def chunks(self) -> int:
@@ -130,6 +134,7 @@ def plan_of(index: Index, dimensions: int | None) -> Plan:
     found = scan(index)
     stale = {file.path: file for file in found.stale}
     planned, skips, failed = [], list(found.skips), []
+    wanted = Wanted(index)
     for file in found.files.values():
         try:
             document = index.read(file)
@@ -139,8 +144,10 @@ def plan_of(index: Index, dimensions: int | None) -> Plan:
         if isinstance(document, Skip):
             skips.append(document)
             continue
-        chunks = len(index.chunk(document))
-        planned.append(PlannedFile(file.path, file.size, chunks, file.path in stale))
+        chunks = index.chunk(document)
+        planned.append(PlannedFile(file.path, file.size, len(chunks), file.path in stale))
+        if file.path in stale:
+            wanted.add(chunks)
     work = [planned_file for planned_file in planned if planned_file.stale and planned_file.chunks]
     sample = work[:: max(1, len(work) // SAMPLE)][:SAMPLE]
     if index.threads:  # a slow model: a few texts tell enough
@@ -148,12 +155,60 @@ def plan_of(index: Index, dimensions: int | None) -> Plan:
     seconds: float | None = 0.0
     if sample:
         try:
-            taken = _seconds(index, [stale[file.path] for file in sample], dimensions)
+            if wanted.any:
+                seconds = wanted.seconds()
+            else:
+                taken = _seconds(index, [stale[file.path] for file in sample], dimensions)
+                seconds = taken * _sum(work) / _sum(sample)
         except ModelError:
             seconds = None
-        else:
-            seconds = taken * _sum(work) / _sum(sample)
-    return Plan(index.name, tuple(planned), tuple(skips), tuple(failed), found.gone, seconds)
+    return Plan(
+        index.name,
+        tuple(planned),
+        tuple(skips),
+        tuple(failed),
+        found.gone,
+        seconds,
+        described=wanted.count,
+    )
+
+
+class Wanted:
+    """The descriptions that indexing would ask a chat model for."""
+
+    def __init__(self, index: Index) -> None:
+        self._store = index.store
+        self._strategies = [s for s in index.strategies if isinstance(s, SemanticEmbeddings)]
+        self._questions: dict[bytes, tuple[SemanticEmbeddings, str]] = {}
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is described in this index, known or not."""
+        return bool(self._strategies)
+
+    @property
+    def count(self) -> int:
+        return len(self._questions)
+
+    def add(self, chunks: Sequence[Chunk]) -> None:
+        """Count those of one file."""
+        for strategy in self._strategies:
+            entries = [Entry(chunk) for chunk in chunks]
+            for key, question in strategy.undescribed(entries, self._store).items():
+                self._questions[key] = (strategy, question)
+
+    def seconds(self) -> float:
+        """Time to ask for all, by the second of two answers: each may cost money.
+
+        Embedding the answers takes far less and is not counted. Raises ModelError.
+        """
+        some = list(self._questions.items())[:2]
+        taken = 0.0
+        for key, (strategy, question) in some:  # the first may wait for the model to be loaded
+            started = time.monotonic()
+            strategy.describer.describe(key, question)
+            taken = (time.monotonic() - started) / strategy.describer.concurrency
+        return taken * self.count
 
 
 def _sum(files: Sequence[PlannedFile]) -> int:
