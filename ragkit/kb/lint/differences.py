@@ -167,6 +167,8 @@ def unwritten(source: Source, settings: StrategySettings) -> Iterator[tuple[str,
 def unwritten_results(source: Source) -> Iterator[tuple[str, str]]:
     """The same for the results."""
     results = source.results
+    if not source.docs and not any(settings.docs for settings in source.strategies):
+        yield "the whole folder is indexed (docker-agent: nothing)", "files"
     if len(source.strategies) > 1 and results.fusion == Fusion():
         yield "fusion is ragkit's own (docker-agent: rrf)", "fusion"
     if results.reranking and not results.reranking.top_k:
