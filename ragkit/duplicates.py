@@ -8,7 +8,7 @@ filter of Chaudhuri, Ganti, Kaushik, ICDE 2006). Nothing is estimated.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypeAlias
 
 from ragkit.types import Hit
@@ -20,7 +20,7 @@ CLOSELY: Final = 256
 Sameness: TypeAlias = Literal["", "same text", "nearly the same text", "same lines"]
 """What makes a hit a repetition of another; "": nothing does."""
 
-_Shingles: TypeAlias = frozenset[Hashable]
+_Shingles: TypeAlias = frozenset[int]
 
 
 def distinct(hits: Iterable[Hit], closely: int = CLOSELY) -> list[Hit]:
@@ -57,7 +57,7 @@ class _Seen:
     def __init__(self) -> None:
         self._spans: dict[str, list[tuple[int, int]]] = {}
         self._texts: list[_Shingles] = []
-        self._holders: dict[Hashable, list[int]] = {}  # texts by the first of their shingles
+        self._holders: dict[int, list[int]] = {}  # texts by the first of their shingles
 
     def admits(self, hit: Hit, text: str) -> bool:
         """Whether the hit shows something new; it is then remembered."""
@@ -87,23 +87,23 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def _shingles(text: str) -> _Shingles:
-    """Each three neighbouring words; characters where a script has no spaces between words."""
+    """Hashes of each three neighbouring words; of characters where a script has no spaces."""
     words: Sequence[str] = text.split()
     if len(words) * _LONGEST < len(text):
         words = "".join(words)
     if len(words) < 3:
-        return frozenset((tuple(words),))
-    return frozenset(zip(words, words[1:], words[2:], strict=False))
+        return frozenset((hash(tuple(words)),))
+    return frozenset(map(hash, zip(words, words[1:], words[2:], strict=False)))
 
 
 _LONGEST: Final = 30
 """Characters that words have on average at most."""
 
 
-def _firsts(shingles: _Shingles) -> list[Hashable]:
-    """So many of them, the least by their hash, that a like set has one among its own."""
+def _firsts(shingles: _Shingles) -> list[int]:
+    """So many of them, the least, that a like set has one among its own."""
     count = len(shingles) - -(-9 * len(shingles) // 10) + 1
-    return sorted(shingles, key=hash)[:count]
+    return sorted(shingles)[:count]
 
 
 def _alike(one: _Shingles, other: _Shingles) -> bool:
