@@ -18,6 +18,7 @@ from ragkit.version import __version__
 
 if TYPE_CHECKING:
     from ragkit.errors import RagkitError
+    from ragkit.evidence import Pack, Passage
     from ragkit.indexer import Summary
     from ragkit.kb import KnowledgeBase
     from ragkit.kb.report import IndexStatus, Plan
@@ -33,6 +34,8 @@ __all__ = [
     "Hit",
     "IndexStatus",
     "KnowledgeBase",
+    "Pack",
+    "Passage",
     "Plan",
     "RagkitError",
     "Summary",
@@ -47,6 +50,8 @@ _HOMES = {
     "Hit": "types",
     "IndexStatus": "kb.report",
     "KnowledgeBase": "kb",
+    "Pack": "evidence",
+    "Passage": "evidence",
     "Plan": "kb.report",
     "RagkitError": "errors",
     "Summary": "indexer",

@@ -114,6 +114,14 @@ def highlights(text: str, query: str) -> list[tuple[int, int]]:
     return merged
 
 
+def weight(text: str, query: str) -> int:
+    """How much of the query stands in the text: the letters of its distinct words that do.
+
+    Long words say more than short ones. 0 where none does.
+    """
+    return sum(map(len, {text[start:end].lower() for start, end in highlights(text, query)}))
+
+
 def compat_terms(text: str) -> list[str]:
     """docker-agent's terms: split at white space and 15 signs, without short and stop words."""
     words = _COMPAT_SPACE.split(text.lower())

@@ -31,6 +31,7 @@ from ragkit.types import ANYTHING, Filter, Hit, Index
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from ragkit.evidence import Pack
     from ragkit.indexer import Summary
     from ragkit.kb.explanation import Explanation
     from ragkit.kb.report import IndexStatus, Plan
@@ -136,7 +137,7 @@ class KnowledgeBase:
     ) -> Answer:
         """As `search`, with the stages, their times, and what had to be left out."""
         where = self.narrowed(where)
-        notes = [note for index in self.indexes if (note := self._unfinished(index))]
+        notes = self._notes()
         find = partial(self._retrieved, query, self.most(limit), where, trace)
         if self._prefetch and trace is untraced:
             answer = self._prefetch.get(query, self.most(limit), where, self.indexes, find)
@@ -145,6 +146,29 @@ class KnowledgeBase:
         if self._topology and trace is untraced:
             self._topology.remember(answer.hits, self.indexes)
         return replace(answer, degraded=(*notes, *answer.degraded))
+
+    def pack(self, query: str, max_tokens: int, where: Filter = ANYTHING, cursor: str = "") -> Pack:
+        """Evidence for a reader with a budget: the best hits as runs of lines, none of them twice.
+
+        Heads and texts of all passages have at most `max_tokens` by estimate. What did not fit is
+        reached by the `cursor` of the page before, with the same query and filter. Raises as
+        `search`, and QueryError for a cursor that does not belong here and for a budget that not
+        even one line fits in.
+        """
+        from ragkit.kb.packing import packed
+
+        notes = self._notes()
+        reads_all = self._reranking is not None and not self._reranking.top_k
+        page = packed(
+            self,
+            lambda limit: self._retrieved(query, limit, where, untraced, whole_files=False),
+            reads_all,
+            query,
+            max_tokens,
+            where,
+            cursor,
+        )
+        return replace(page, degraded=(*notes, *page.degraded))
 
     def most(self, limit: int | None = None) -> int:
         """Most hits of an answer: `limit`, or as many as are configured."""
@@ -213,8 +237,18 @@ class KnowledgeBase:
     ) -> None:
         self.close()
 
-    def _retrieved(self, query: str, limit: int, where: Filter, trace: Trace) -> Answer:
+    def _retrieved(
+        self,
+        query: str,
+        limit: int,
+        where: Filter,
+        trace: Trace,
+        whole_files: bool | None = None,
+    ) -> Answer:
+        """The query walk; `whole_files`: as configured unless it is said."""
         results = self.source.results
+        if whole_files is None:
+            whole_files = results.return_full_content
         return retrieve(
             query,
             self.indexes,
@@ -223,10 +257,13 @@ class KnowledgeBase:
             limit=limit,
             deduplicate=results.deduplicate,
             reranking=self._reranking,
-            whole_files=results.return_full_content,
+            whole_files=whole_files,
             where=where,
             trace=trace,
         )
+
+    def _notes(self) -> list[Degraded]:
+        return [note for index in self.indexes if (note := self._unfinished(index))]
 
     def _unfinished(self, index: Index) -> Degraded | None:
         """A note for an index that is not whole. Raises StoreMismatch where there is nothing."""
