@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
 
 # before numpy is there: BLAS threads that spin for each other starve where others need the cores
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# machines differ, and speed has its place in benchmarks/
+settings.register_profile("ragkit", deadline=None)
+settings.load_profile("ragkit")
 
 pytest_plugins = ["engine.fixtures"]
 
