@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -329,6 +330,44 @@ def test_the_example_of_reranking_judges_the_fused_candidates(write: Write, serv
     assert "reranking" in answer.hits[0].scores
 
 
+GO = """package birds
+
+// Robin sings.
+func Robin() string { return "robin sings" }
+
+// Heron waits.
+func Heron() string { return "heron waits" }
+"""
+
+
+def describing(request: dict[str, Any]) -> str:
+    """A chat model that describes code, and scores documents by whether they sing."""
+    question = request["messages"][-1]["content"]
+    documents = re.findall(r"<document number.*?</document>", question, re.DOTALL)
+    if documents:
+        return json.dumps({"scores": [0.9 if "sing" in text else 0.1 for text in documents]})
+    return "It says how a bird sings or waits."
+
+
+def test_the_example_of_descriptions_answers_and_reranks_with_a_chat_model(
+    write: Write, served: Runner
+) -> None:
+    served.engine.reply = describing
+    text = overridden(
+        "semantic_embeddings",
+        **{"openai/gpt-4o-mini": "dmr/ai/smollm2", "../src": "./src", "threshold: 0.3": ""},
+    )
+    config = write(text, {"src/birds.go": GO, "src/deep/count.go": "package deep\n"})
+    with indexed(config) as kb:
+        answer = kb.answer("which bird sings")
+    assert not answer.degraded
+    assert paths(answer.hits) == ["src/birds.go"]
+    assert answer.hits[0].scores["reranking"] == pytest.approx(0.9)
+    asked = [str(seen.json["messages"]) for seen in served.seen("*/chat/completions")]
+    assert any("What does this part of birds.go do?" in question for question in asked)
+    assert any("Robin" in question and "${" not in question for question in asked)
+
+
 # 11. Chunks
 
 
@@ -538,6 +577,26 @@ def test_another_model_or_chunk_size_builds_a_new_index_and_never_mixes_vectors(
     if "size" in old:
         assert statistics.chunks > before
     assert len(stores.indexes(database)) == 1
+
+
+def test_another_prompt_describes_and_embeds_anew(write: Write, served: Runner) -> None:
+    served.engine.reply = describing
+    text = (
+        "rag: {kb: {docs: [src], strategies: [{type: semantic-embeddings, database: ./kb.db, "
+        "embedding_model: dmr/ai/embeddinggemma, chat_model: dmr/ai/smollm2, "
+        "semantic_prompt: 'What is it? ${content}'}]}}"
+    )
+    config = write(text, {"src/birds.go": GO})
+    indexed(config).close()
+    first = len(served.seen("*/chat/completions"))
+    config.write_text(text.replace("What is it?", "What does it do?"), encoding="utf-8")
+    with KnowledgeBase.open(config=config) as kb, pytest.raises(StoreMismatch):
+        kb.search("birds")
+    indexed(config).close()
+    second = len(served.seen("*/chat/completions"))
+    assert second > first
+    indexed(config).close()
+    assert len(served.seen("*/chat/completions")) == second
 
 
 # 17. Files that version control ignores
