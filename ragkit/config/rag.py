@@ -119,9 +119,10 @@ class Fusion:
         Literal["rrf", "weighted", "max", "convex"] | None,
         Also("reciprocal_rank_fusion", means="rrf"),
     ] = None
-    """`rrf`: by ranks. `weighted`: weighted sum of scores. `max`: the best score. `convex`:
-    weighted sum of scores scaled to 0..1. Unset: `rrf` where `k` or `weights` are written, else
-    ragkit's own, which weighs words and meaning by what the query is like."""
+    """`rrf`: by ranks. `weighted`: weighted sum of scores. `max`: the best score; for both, the
+    score of bm25 is the one a query word, from 0 to 1. `convex`: weighted sum of scores scaled to
+    0..1. Unset: `rrf` where `k` or `weights` are written, else ragkit's own, which weighs words and
+    meaning by what the query is like."""
     k: Annotated[int, Between(0), ZERO_UNSETS] = 60
     """The constant of `rrf`: the larger, the less the first ranks count. 0: as unset."""
     weights: Mapping[str, Annotated[float, Between(0)]] = field(default_factory=dict)
