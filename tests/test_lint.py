@@ -152,7 +152,7 @@ VECTORS = "type: chunked-embeddings, embedding_model: dmr/ai/embeddinggemma"
             "a model that gives logits",
         ),
         (
-            source("type: bm25, limit: 8", "limit: 10"),
+            source("type: bm25, limit: 5", "limit: 10"),
             5,
             "strategies[0].limit",
             "less than results.limit",

@@ -77,14 +77,17 @@ class _Lint:
         return Finding(state, file, int(line), key, text, remedy, see)
 
     def of_source(self, source: Source) -> Iterator[Finding]:
+        places = list(self.written(source.key))
         for find in (traps, disk.missing, disk.foreign_databases):
             for found in find(source):
+                if found.key.endswith(".limit") and found.key not in places:
+                    continue  # nobody meant the default
                 key = f"{source.key}.{found.key}"
                 yield self.finding("mend", key, found.text, found.remedy)
         for key, words in disk.watched_databases(source):
             yield self.finding("differs", f"{source.key}.{key}", words, chapter="files")
         yield from self.not_built(source)
-        for place in self.written(source.key):
+        for place in places:
             row = differences.row_of(source, place)
             if row:
                 key = f"{source.key}.{place}"
@@ -92,8 +95,11 @@ class _Lint:
             else:
                 yield self.finding("honoured", f"{source.key}.{place}", "")
         for index, settings in enumerate(source.strategies):
-            said = list(differences.unwritten(source, settings))
-            yield from self.silence(f"{source.key}.strategies[{index}]", said)
+            said = list(differences.unwritten(settings))
+            key = f"strategies[{index}]"
+            if f"{key}.limit" not in places and source.results.limit > settings.limit:
+                said.append(("as many candidates as results.limit (docker-agent: 5)", "candidates"))
+            yield from self.silence(f"{source.key}.{key}", said)
         yield from self.silence(source.key, list(differences.unwritten_results(source)))
 
     def silence(self, key: str, said: list[tuple[str, str]]) -> Iterator[Finding]:

@@ -151,7 +151,7 @@ def value_at(source: Source, place: str) -> Any:
     return value
 
 
-def unwritten(source: Source, settings: StrategySettings) -> Iterator[tuple[str, str]]:
+def unwritten(settings: StrategySettings) -> Iterator[tuple[str, str]]:
     """(words, chapter) of what a strategy does not say, where the silence means something else."""
     if settings.chunking.code_aware is None:
         yield "code is cut at functions and classes", "chunks"

@@ -144,7 +144,7 @@ def _limits(source: Source) -> Iterator[Problem]:
     """Fewer candidates than an answer may have."""
     wanted = source.results.limit
     for index, settings in enumerate(source.strategies):
-        if settings.limit < wanted and settings.limit != 5:
+        if settings.limit < wanted:
             yield Problem(
                 f"strategies[{index}].limit",
                 f"{settings.limit} is less than results.limit, {wanted}: {wanted} candidates are "
