@@ -6,13 +6,17 @@ import json
 import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ragkit.config import load, template
 from ragkit.config.describing import reference
+from ragkit.errors import ConfigError
 from ragkit.kb.lint import Finding, differences, examine
 from ragkit.models.dimensions import dimensions_of
 from ragkit.models.embedded import StaticEmbedder
@@ -295,6 +299,27 @@ def test_every_difference_has_a_chapter_and_a_key_that_exists(lint: Lint) -> Non
 )
 def test_the_lengths_of_known_vectors(provider: str, name: str, expected: tuple[int]) -> None:
     assert dimensions_of(provider, name) == expected
+
+
+LINES = [
+    path.read_text(encoding="utf-8").splitlines(keepends=True)
+    for path in sorted(FIXTURES.glob("*.yaml"))
+]
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(lines=st.sampled_from(LINES), data=st.data())
+def test_a_file_with_lines_gone_gets_findings_or_an_error(
+    tmp_path: Path, lines: list[str], data: st.DataObject
+) -> None:
+    gone = data.draw(st.sets(st.integers(0, len(lines) - 1), max_size=4))
+    path = tmp_path / "agent.yaml"
+    path.write_text("".join(line for n, line in enumerate(lines) if n not in gone))
+    with suppress(ConfigError):
+        found = examine(path)
+        assert all(one.line >= 1 and (one.text or one.state == "honoured") for one in found)
 
 
 # The command
