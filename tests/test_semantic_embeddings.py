@@ -7,6 +7,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from engine.runner import Runner
 from ragkit import KnowledgeBase
 from ragkit.chunkers.facts import facts
 from ragkit.config.prompts import prompt
-from ragkit.errors import ConfigError, ModelError, ModelUnreachable, NotBuilt
+from ragkit.errors import ConfigError, InputTooLong, ModelError, ModelUnreachable, NotBuilt
 from ragkit.events import Described, Embedding, Event, Failed, Indexed, Shortened
 from ragkit.strategies.describing import LONGEST, Describer, clipped, spoken
 from ragkit.strategies.semantic_embeddings import described_text
@@ -528,6 +529,48 @@ def test_a_model_that_does_not_stop_is_stopped() -> None:
     assert description.text.endswith("birds.")
     assert chat.closed
     assert chat.said < LONGEST
+
+
+class Cramped(Endless):
+    """A chat model whose server has room for one question at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        self.refused = 0
+        self.lock = threading.Lock()
+        self.together = threading.Barrier(2)
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] = (),
+        *,
+        schema: Mapping[str, object] | None = None,
+    ) -> Iterator[Delta]:
+        with self.lock:
+            self.now += 1
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.together.wait(0.05)  # so that those that may meet do
+        crowded = self.now > 1
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.together.wait(0.05)
+        with self.lock:
+            self.now -= 1
+            self.refused += crowded
+        if crowded:
+            raise InputTooLong("Context size has been exceeded.")
+        yield Delta("It counts birds.", finish="stop")
+
+
+def test_questions_that_have_no_room_together_are_asked_one_after_the_other() -> None:
+    chat = Cramped()
+    describer = Describer(chat, prompt("${content}"), concurrency=2)
+    with ThreadPoolExecutor(6) as threads:
+        keys = [bytes([n]) for n in range(6)]
+        done = list(threads.map(describer.describe, keys, ["?"] * 6))
+    assert [description.text for description in done] == ["It counts birds."] * 6
+    assert chat.refused == 2, "one meeting was enough"
 
 
 def test_prose_is_embedded_below_its_heading() -> None:

@@ -6,6 +6,8 @@ import hashlib
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -74,10 +76,10 @@ class Describer:
         one time, of all threads together."""
         self.chat = chat
         self.concurrency = max(1, concurrency)
+        self._turns = Turns(self.concurrency)
         self._prompt = prompt
         self._identity = identity or chat.name
         self._ast_context = ast_context
-        self._slots = threading.BoundedSemaphore(self.concurrency)
         self._lock = threading.Lock()
         self._recent: OrderedDict[bytes, Future[Description]] = OrderedDict()
 
@@ -126,8 +128,7 @@ class Describer:
 
     def _settle(self, mine: Future[Description], key: bytes, question: str) -> None:
         try:
-            with self._slots:
-                description = self._described(question)
+            description = self._described(question)
         except BaseException as error:
             with self._lock:
                 self._recent.pop(key, None)
@@ -139,20 +140,37 @@ class Describer:
         mine.set_result(description)
 
     def _described(self, question: str) -> Description:
-        """Ask, and once more where the answer broke off. Raises ModelError."""
-        for attempt in (1, 2):
-            try:
+        """Ask, and once more where the answer broke off or found no room. Raises ModelError."""
+        try:
+            with self._turns.one():
                 return self._ask(question)
-            except InputTooLong as error:
-                return Description("", error.message)
-            except (ModelBusy, ModelNotFound, ModelUnreachable):
-                raise
-            except ModelError as error:
-                if attempt == 2:
-                    # the chunk's fault or the server's: a short question tells
-                    self._ask(_PROBE)
-                    return Description("", error.message)
-        raise AssertionError
+        except (ModelBusy, ModelNotFound, ModelUnreachable):
+            raise
+        except InputTooLong as error:
+            return self._alone(question, error)
+        except ModelError:
+            with self._turns.one():
+                return self._again(question)
+
+    def _alone(self, question: str, error: InputTooLong) -> Description:
+        """Ask while nobody else does: some servers share their context between all requests."""
+        if self._turns.width == 1:
+            return Description("", error.message)
+        with self._turns.alone():
+            description = self._again(question)
+        if description.text:
+            self._turns.narrow()
+        return description
+
+    def _again(self, question: str) -> Description:
+        try:
+            return self._ask(question)
+        except (ModelBusy, ModelNotFound, ModelUnreachable):
+            raise
+        except ModelError as error:
+            if not isinstance(error, InputTooLong):
+                self._ask(_PROBE)  # the chunk's fault or the server's: a short question tells
+            return Description("", error.message)
 
     def _ask(self, question: str) -> Description:
         said, thought, finish = "", False, None
@@ -174,6 +192,51 @@ class Describer:
         if finish == "length" and (thought or said):
             return Description("", "it thought until its max_tokens were used up")
         return Description("", "it answered nothing")
+
+
+class Turns:
+    """Who may ask now: a few at one time, fewer when their requests have no room together."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self._changed = threading.Condition()
+        self._busy = 0
+        self._alone = 0  # those that ask alone, or wait for it
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Wait for a turn, and hold it."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._busy < self.width and not self._alone)
+            self._busy += 1
+        try:
+            yield
+        finally:
+            self._leave()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until nobody asks, and let nobody."""
+        with self._changed:
+            self._alone += 1
+            self._changed.wait_for(lambda: not self._busy)
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone -= 1
+            self._leave()
+
+    def narrow(self) -> None:
+        """Let one less ask at one time, but one at least."""
+        with self._changed:
+            self.width = max(1, self.width - 1)
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._busy -= 1
+            self._changed.notify_all()
 
 
 _THOUGHT: Final = re.compile(
