@@ -240,6 +240,14 @@ def test_what_only_agents_use_is_ignored_with_the_reason(lint: Lint) -> None:
     assert "no next query is guessed" in found["rag.garden.results.prefetch.timeout"]
 
 
+def test_what_a_model_in_this_process_does_not_need_is_ignored(lint: Lint) -> None:
+    options = "embedding_batch_size: 9, max_indexing_concurrency: 2"
+    keys = [f"rag.kb.strategies[0].{part.partition(':')[0]}" for part in options.split(", ")]
+    own = lint(source(f"type: chunked-embeddings, embedding_model: embedded/static, {options}"))
+    assert set(of("ignored", own)) == set(keys)
+    assert set(of("honoured", lint(source(f"{VECTORS}, {options}")))) >= set(keys)
+
+
 def test_other_names_are_told_once(lint: Lint) -> None:
     found = lint(source("type: chunked-embeddings, model: embedded/static, batch_size: 9"))
     keys = [one.key for one in found]

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ragkit.config.rag import Fusion, Source, StrategySettings
+from ragkit.errors import ConfigError
 from ragkit.kb.lint.finding import State
+from ragkit.kb.models import resolved, waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +130,34 @@ ROWS: Final = (
     Row(r"description|instruction|tool_name|name", _AGENTS, "agents", "ignored", lambda _: True),
 )
 
+_SERVED: Final = re.compile(
+    _S.replace(r"\d+", r"(\d+)")
+    + "(embedding_batch_size|max_embedding_concurrency|max_indexing_concurrency)"
+)
 _COMPILED: Final = tuple((re.compile(row.key), row) for row in ROWS)
 
 
 def row_of(source: Source, place: str) -> Row | None:
     """The row for a key that is written below a knowledge base; None: it is honoured as written."""
+    if (match := _SERVED.fullmatch(place)) and _does_nothing(source, int(match[1]), match[2]):
+        words = "for models that a server runs; this one runs in this process"
+        return Row(place, words, "vectors", "ignored")
     value = value_at(source, place)
     for pattern, row in _COMPILED:
         if pattern.fullmatch(place) and row.when(value):
             return row
     return None
+
+
+def _does_nothing(source: Source, index: int, field: str) -> bool:
+    settings = source.strategies[index]
+    try:
+        model = resolved(source, settings.embedding_model or "auto")
+    except ConfigError:  # told elsewhere
+        return False
+    if field == "max_indexing_concurrency":
+        return not waits(source, settings)
+    return model.provider in ("embedded", "auto")
 
 
 def value_at(source: Source, place: str) -> Any:
