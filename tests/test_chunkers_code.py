@@ -8,6 +8,7 @@ import pytest
 from contracts.chunker import check
 
 from ragkit.chunkers import chunker, language_of
+from ragkit.chunkers.packing import LINES
 from ragkit.types import Chunk, Document
 
 FIXTURES = Path(__file__).parent / "fixtures" / "chunkers"
@@ -196,3 +197,11 @@ def test_broken_code_is_cut_like_any_other() -> None:
     text = (FIXTURES / "sample.py").read_text("utf-8")
     text = text.replace("return Store(os.", "return Store((os.")
     assert any("replace" in chunk.context for chunk in cut(text, "python", 220))
+
+
+def test_no_chunk_of_many_short_lines_is_longer_than_a_page() -> None:
+    text = "package a\n\n" + "".join(f"func F{n}() {{\n\tx()\n}}\n\n" for n in range(90))
+    chunks = chunker(size=2000)(Document("a.go", text, "", "go"))
+    assert max(chunk.end_line - chunk.start_line + 1 for chunk in chunks) <= LINES
+    assert all(chunk.text.startswith(("package", "func")) for chunk in chunks)
+    assert "".join("".join(chunk.text for chunk in chunks).split()) == "".join(text.split())

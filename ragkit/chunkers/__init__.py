@@ -14,7 +14,7 @@ from ragkit.types import Chunk, Chunker, Document
 
 __all__ = ["VERSION", "chunker", "language_of"]
 
-VERSION = 1
+VERSION = 2
 """Changes whenever some document would be cut differently; part of an index's fingerprint."""
 
 

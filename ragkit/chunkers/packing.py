@@ -16,6 +16,10 @@ GLUED = 1_000
 """Added to the depth of an atom that belongs with the one before it (`}`, the function under its
 comment): cut there only where nothing else is left."""
 
+LINES = 80
+"""Most lines of a chunk, unless one atom has more: in a long run of short lines nothing stands out,
+to those who search and to those who read."""
+
 _LEVELS = 8  # scopes in a context
 _NAMES = 8  # names of merged siblings in a context
 _NAME = 60  # characters of one name
@@ -37,7 +41,7 @@ class Atom:
 
 
 def pack(text: str, atoms: list[Atom], *, size: int, small: int) -> Iterator[Span]:
-    """Spans of at most `size` characters, in order, that cover every atom.
+    """Spans of at most `size` characters, and `LINES` lines, in order, that cover every atom.
 
     `atoms` are in order of their starts, and the first starts before all that is not whitespace.
     Where the scope changes a new chunk begins, unless what would be left has fewer than `small`
@@ -45,8 +49,9 @@ def pack(text: str, atoms: list[Atom], *, size: int, small: int) -> Iterator[Spa
     """
     group: list[Atom] = []
     for atom in _fitting(text, atoms, size):
-        while group and atom.end - group[0].start > size:
-            cut = _best_cut(group, atom, size)
+        while group and _exceeds(text, group[0].start, atom.end, size):
+            half = min(size, atom.start - group[0].start) // 2
+            cut = _best_cut(group, atom, group[0].start + half)
             yield _span(group[:cut])
             del group[:cut]
         if group and atom.scope is not group[-1].scope and (cut := _seam(group, atom, small)):
@@ -90,13 +95,16 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         start = stop + 1
 
 
-def _best_cut(group: Sequence[Atom], atom: Atom, size: int) -> int:
+def _exceeds(text: str, start: int, end: int, size: int) -> bool:
+    return end - start > size or text.count("\n", start, end) >= LINES
+
+
+def _best_cut(group: Sequence[Atom], atom: Atom, half: int) -> int:
     """Where to cut `group` now that `atom` does not fit behind it: 1 … len(group).
 
-    Not through what is glued; rather in the second half of the chunk, there at a shallow place;
-    rather late.
+    Not through what is glued; rather after `half`, the middle of the chunk, there at a shallow
+    place; rather late.
     """
-    half = group[0].start + size // 2
     best, least = len(group), 2 * GLUED
     for i in range(len(group), 0, -1):
         after = group[i] if i < len(group) else atom
