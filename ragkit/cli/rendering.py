@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
 from ragkit import lexical
+from ragkit.cli import explaining
+from ragkit.events import Degraded
 from ragkit.kb import Answer, KnowledgeBase
 from ragkit.kb.nearest import Unmatched
 from ragkit.types import Hit
@@ -16,23 +18,30 @@ JSON_VERSION = 1
 
 
 def as_json(
-    kb: KnowledgeBase, answer: Answer, missed: Unmatched | None = None
+    kb: KnowledgeBase, answer: Answer, ranks: explaining.Ranks | None = None
 ) -> dict[str, object]:
     """The answer as `--json` prints it; its shape is documented in docs/cli.md."""
-    nothing = {"message": missed.message, "nearest": list(missed.nearest)} if missed else None
     return {
         "version": JSON_VERSION,
         "query": answer.query,
         "knowledge_base": kb.source.name,
         "root": kb.source.root,
-        "hits": [_hit(rank, hit) for rank, hit in enumerate(answer.hits, 1)],
-        "degraded": [{"stage": d.stage, "reason": d.reason} for d in answer.degraded],
-        "seconds": {stage: round(seconds, 6) for stage, seconds in answer.stages},
-        **({"unmatched": nothing} if nothing else {}),
+        "hits": [_hit(rank, hit, ranks) for rank, hit in enumerate(answer.hits, 1)],
+        **notes_and_times(answer.degraded, answer.stages),
     }
 
 
-def _hit(rank: int, hit: Hit) -> dict[str, object]:
+def notes_and_times(
+    degraded: Sequence[Degraded], stages: Sequence[tuple[str, float]]
+) -> dict[str, object]:
+    """What every answer of `--json` ends with."""
+    return {
+        "degraded": [{"stage": note.stage, "reason": note.reason} for note in degraded],
+        "seconds": {stage: round(seconds, 6) for stage, seconds in stages},
+    }
+
+
+def _hit(rank: int, hit: Hit, ranks: explaining.Ranks | None) -> dict[str, object]:
     chunk = hit.chunk
     return {
         "rank": rank,
@@ -42,6 +51,7 @@ def _hit(rank: int, hit: Hit) -> dict[str, object]:
         "context": chunk.context,
         "score": round(hit.score, 6),
         "scores": {name: round(score, 6) for name, score in hit.scores.items()},
+        **({"ranks": ranks.of(hit)} if ranks else {}),
         "text": chunk.text,
     }
 
@@ -51,31 +61,64 @@ def paths(answer: Answer) -> list[str]:
     return list(dict.fromkeys(hit.chunk.path for hit in answer.hits))
 
 
-def why_nothing(kb: KnowledgeBase) -> str:
-    """What to say where there is no hit."""
-    if any(index.store.statistics().chunks for index in kb.indexes):
-        return "no hit"
-    return (
-        f"no hit: there is nothing to index in {kb.source.root}; "
-        "`ragkit index --dry-run` lists what stays out, and why"
-    )
+def nothing_as_json(message: str, missed: Unmatched | None) -> dict[str, object]:
+    """What `--json` has more where there is no hit: why, and what comes nearest to a filter."""
+    if missed is None:
+        return {"no_hit": message}
+    nearest = {"message": missed.message, "nearest": list(missed.nearest)}
+    return {"no_hit": message, "unmatched": nearest}
 
 
-def show(answer: Answer, *, context: int, explain: bool) -> None:
-    """Print the hits to stdout, notes to stderr; colour only on a terminal."""
-    for note in answer.degraded:
+def why_nothing(kb: KnowledgeBase, query: str) -> str:
+    """What to say where there is no hit, a line."""
+    if not any(index.store.statistics().chunks for index in kb.indexes):
+        return (
+            f"no hit: there is nothing to index in {kb.source.root}; "
+            "`ragkit index --dry-run` lists what stays out, and why"
+        )
+    words = lexical.query_terms(query)
+    if not words:
+        return "no hit: the query has no letter or digit to look for"
+    if bars := _thresholds(kb):
+        return f"no hit: none reaches {' or '.join(bars)}"
+    listed = ", ".join(words[:_LISTED]) + (", …" if len(words) > _LISTED else "")
+    return f"no hit: no file that was searched has any of: {listed}"
+
+
+_LISTED = 12  # words
+
+
+def _thresholds(kb: KnowledgeBase) -> list[str]:
+    """The scores that hits must have, as they are configured."""
+    found = [
+        f"the threshold {strategy.threshold:g} of {strategy.name}"
+        for strategy in kb.source.strategies
+        if strategy.threshold
+    ]
+    reranking = kb.source.results.reranking
+    if reranking and reranking.threshold:
+        found.append(f"the threshold {reranking.threshold:g} of reranking")
+    return found
+
+
+def say_degraded(degraded: Sequence[Degraded]) -> None:
+    """What an answer had to do without, on stderr."""
+    for note in degraded:
         click.echo(f"{click.style('note:', fg='yellow')} {note.stage}: {note.reason}", err=True)
+
+
+def show(answer: Answer, *, context: int, ranks: explaining.Ranks | None = None) -> None:
+    """Print the hits to stdout; colour only on a terminal. With `ranks`, how they came about."""
     for position, hit in enumerate(answer.hits):
         if position:
             click.echo()
         click.echo(_headline(hit))
         for number, line in snippet(hit, answer.query, context):
             click.echo(f"{click.style(f'{number:>6}', dim=True)}  {line}")
-        if explain:
-            click.echo(click.style(f"        {_history(hit)}", dim=True))
-    if explain:
-        times = ", ".join(f"{stage} {seconds * 1000:.1f} ms" for stage, seconds in answer.stages)
-        click.echo(click.style(f"\ntimes: {times}", dim=True))
+        if ranks:
+            explaining.show(hit, ranks.of(hit))
+    if ranks:
+        click.echo(explaining.times(answer.stages))
 
 
 def _headline(hit: Hit) -> str:
@@ -84,22 +127,11 @@ def _headline(hit: Hit) -> str:
     return f"{place}{click.style(symbol, fg='cyan')}  {click.style(f'{hit.score:.3f}', dim=True)}"
 
 
-def _history(hit: Hit) -> str:
-    """`bm25 12.301 (#1) · chunked-embeddings 0.541 (#3) · convex 0.970 (#1)`."""
-    parts = []
-    for name, score in hit.scores.items():
-        if name.endswith(".rank"):
-            continue
-        rank = hit.scores.get(f"{name}.rank")
-        parts.append(f"{name} {score:.3f}" + (f" (#{rank:.0f})" if rank else ""))
-    return " · ".join(parts)
-
-
 def snippet(hit: Hit, query: str, context: int) -> Iterator[tuple[int, str]]:
     """(line number, line) around the line that answers best, the query's words highlighted."""
     lines = hit.chunk.text.split("\n")
     marks = [lexical.highlights(line, query) for line in lines]
-    best = max(range(len(lines)), key=lambda i: (_weight(lines[i], marks[i]), -i))
+    best = max(range(len(lines)), key=lambda i: (lexical.weight(lines[i], query), -i))
     first = max(0, best - context)
     last = min(len(lines), first + 2 * context + 1)
     first = max(0, min(first, last - 2 * context - 1))
@@ -110,11 +142,6 @@ def snippet(hit: Hit, query: str, context: int) -> Iterator[tuple[int, str]]:
         shown = shown[:-1]
     for i in shown:
         yield hit.chunk.start_line + i, _marked(lines[i], marks[i])
-
-
-def _weight(line: str, spans: list[tuple[int, int]]) -> int:
-    """Letters of distinct words that match: long words say more than short ones."""
-    return sum(len(word) for word in {line[start:end].lower() for start, end in spans})
 
 
 WIDEST = 200

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from ragkit.cli.filters import NAMES, Asked, filters
 from ragkit.cli.options import place, print_json, say
 from ragkit.cli.ready import models_ready, pull_option, refresh
+
+if TYPE_CHECKING:
+    from ragkit.kb import KnowledgeBase
+    from ragkit.types import Filter
 
 
 @click.command()
@@ -27,6 +33,13 @@ from ragkit.cli.ready import models_ready, pull_option, refresh
     metavar="N",
     help="Lines to show before and after the best line of a hit.",
 )
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Evidence of at most N tokens in the place of hits: whole lines, none of them twice.",
+)
+@click.option("--cursor", metavar="TOKEN", help="With --max-tokens: go on behind that page.")
 @click.option("--explain", is_flag=True, help="Every score and rank on the way, and the times.")
 @pull_option
 @click.option("--no-refresh", is_flag=True, help="Search what is indexed; look at no file.")
@@ -40,6 +53,8 @@ def search(
     as_json: bool,
     only_files: bool,
     context: int,
+    max_tokens: int | None,
+    cursor: str | None,
     explain: bool,
     pull: bool,
     no_refresh: bool,
@@ -49,13 +64,18 @@ def search(
     The index is built or refreshed first: only files that changed are read again. Hits are
     printed as path:first-last, with the symbol or heading they lie in and a score.
 
+    With --max-tokens, what is printed is for a reader with a budget: as many of the best hits as
+    fit, neighbours as one passage, and on stderr the command that goes on.
+
     Exit codes: 0 hits, 1 no hit, 2 an error.
     """
     if not query.strip():
         raise click.UsageError("the query is empty: say what to look for")
-    from ragkit.cli import rendering
+    if cursor is not None and max_tokens is None:
+        raise click.UsageError("--cursor goes with --max-tokens: say how much to show")
+    if limit is not None and max_tokens is not None:
+        raise click.UsageError("--limit and --max-tokens exclude each other: the budget decides")
     from ragkit.kb import KnowledgeBase
-    from ragkit.kb.nearest import unmatched
     from ragkit.kb.places import locate
 
     source = locate(path, config=config, name=name)
@@ -64,14 +84,67 @@ def search(
     with KnowledgeBase(source, read_only=no_refresh, hear=say) as kb:
         if not no_refresh:
             refresh(kb)
-        answer = kb.answer(query, limit, where)
-        missed = None if answer.hits else unmatched(kb, where, NAMES)
-        if not answer.hits:
-            click.echo(missed or rendering.why_nothing(kb), err=True)
-        if as_json:
-            print_json(rendering.as_json(kb, answer, missed))
-        elif only_files:
+        asking = _Asking(kb, query, where, as_json, only_files, explain)
+        if max_tokens is None:
+            found = asking.hits(limit, context)
+        else:
+            found = asking.evidence(max_tokens, cursor or "")
+    sys.exit(0 if found else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """A query, and how its answer is to be printed. Each method says whether there was a hit."""
+
+    kb: KnowledgeBase
+    query: str
+    where: Filter
+    as_json: bool
+    only_files: bool
+    explain: bool
+
+    def hits(self, limit: int | None, context: int) -> bool:
+        """Print the hits."""
+        from ragkit.cli import explaining, rendering
+        from ragkit.retriever import untraced
+
+        ranks = explaining.Ranks() if self.explain else None
+        answer = self.kb.answer(self.query, limit, self.where, ranks or untraced)
+        nothing = {} if answer.hits else self._nothing()
+        rendering.say_degraded(answer.degraded)
+        if self.as_json:
+            print_json(rendering.as_json(self.kb, answer, ranks) | nothing)
+        elif self.only_files:
             click.echo("\n".join(rendering.paths(answer)), nl=bool(answer.hits))
         else:
-            rendering.show(answer, context=context, explain=explain)
-    sys.exit(0 if answer.hits else 1)
+            rendering.show(answer, context=context, ranks=ranks)
+        return bool(answer.hits)
+
+    def evidence(self, max_tokens: int, cursor: str) -> bool:
+        """Print a pack."""
+        from ragkit.cli import explaining, packs, rendering
+        from ragkit.retriever import untraced
+
+        ranks = explaining.Ranks() if self.explain else None
+        pack = self.kb.pack(self.query, max_tokens, self.where, cursor, ranks or untraced)
+        nothing = {} if pack.passages else self._nothing()
+        rendering.say_degraded(pack.degraded)
+        if self.as_json:
+            print_json(packs.as_json(self.kb, pack, ranks) | nothing)
+        elif self.only_files:
+            click.echo("\n".join(packs.paths(pack)), nl=bool(pack.passages))
+        else:
+            packs.show(pack, ranks)
+        if not self.as_json:
+            packs.say_more(pack, click.get_current_context())
+        return bool(pack.passages)
+
+    def _nothing(self) -> dict[str, object]:
+        """Say why there is no hit; what JSON has of it."""
+        from ragkit.cli import rendering
+        from ragkit.kb.nearest import unmatched
+
+        missed = unmatched(self.kb, self.where, NAMES)
+        message = str(missed or rendering.why_nothing(self.kb, self.query))
+        click.echo(message, err=True)
+        return rendering.nothing_as_json(message, missed)

@@ -147,7 +147,14 @@ class KnowledgeBase:
             self._topology.remember(answer.hits, self.indexes)
         return replace(answer, degraded=(*notes, *answer.degraded))
 
-    def pack(self, query: str, max_tokens: int, where: Filter = ANYTHING, cursor: str = "") -> Pack:
+    def pack(
+        self,
+        query: str,
+        max_tokens: int,
+        where: Filter = ANYTHING,
+        cursor: str = "",
+        trace: Trace = untraced,
+    ) -> Pack:
         """Evidence for a reader with a budget: the best hits as runs of lines, none of them twice.
 
         Heads and texts of all passages have at most `max_tokens` by estimate. What did not fit is
@@ -161,7 +168,7 @@ class KnowledgeBase:
         reads_all = self._reranking is not None and not self._reranking.top_k
         page = packed(
             self,
-            lambda limit: self._retrieved(query, limit, where, untraced, whole_files=False),
+            lambda limit: self._retrieved(query, limit, where, trace, whole_files=False),
             reads_all,
             query,
             max_tokens,
