@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from ragkit.config.models import Model
 from ragkit.config.rag import Source, StrategySettings
 from ragkit.errors import ConfigError, ModelError
-from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings
-from ragkit.strategies.semantic_embeddings import SemanticEmbeddings
+from ragkit.strategies.chunked_embeddings import Embedding
 from ragkit.types import Embedded, Embedder, Kind, Strategy
 
 if TYPE_CHECKING:
@@ -26,9 +25,6 @@ AUTO_CHAT: Final = "ai/qwen3"
 
 CHAT_ONLY: Final = ("anthropic", "google", "amazon-bedrock", "azure", "github-copilot", "minimax")
 """Providers without an OpenAI-compatible endpoint for embeddings."""
-
-EMBEDDING: Final = (ChunkedEmbeddings, SemanticEmbeddings)
-"""The strategies that search by vectors."""
 
 
 def unheard(notice: str) -> None:
@@ -74,7 +70,7 @@ class Absent:
 
 def absent(strategies: Sequence[Strategy]) -> list[ModelError]:
     """Why models of these strategies cannot be asked."""
-    embedders = [s.embedder for s in strategies if isinstance(s, EMBEDDING)]
+    embedders = [s.embedder for s in strategies if isinstance(s, Embedding)]
     return [embedder.error for embedder in embedders if isinstance(embedder, Absent)]
 
 

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 from ragkit import chunkers, files, readers, stores
 from ragkit.config.rag import Chunking, Fusion, Source, StrategySettings
 from ragkit.errors import ConfigError, ModelError, NotBuilt, ReadError
-from ragkit.kb.describers import can_describe, describer_of
 from ragkit.kb.models import (
-    EMBEDDING,
     Absent,
     Hear,
     can_embed,
@@ -28,8 +27,7 @@ from ragkit.kb.models import (
 from ragkit.kb.places import database_of
 from ragkit.kb.rerankers import can_rerank
 from ragkit.strategies.bm25 import BM25
-from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings
-from ragkit.strategies.semantic_embeddings import SemanticEmbeddings
+from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings, Embedding
 from ragkit.types import Document, Embedder, File, Index, Skip, Strategy
 
 CHUNK_SIZE = 1500
@@ -82,12 +80,16 @@ class Blueprint:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of the models that make its vectors."""
-        return tuple(embedder.name for embedder in self._embedders)
+        """Names of the models that it is made with."""
+        return tuple(name for strategy in self._embedding for name in strategy.models)
 
     @property
     def _embedders(self) -> list[Embedder]:
-        return [s.embedder for s in self.strategies if isinstance(s, EMBEDDING)]
+        return [strategy.embedder for strategy in self._embedding]
+
+    @property
+    def _embedding(self) -> list[Embedding]:
+        return [s for s in self.strategies if isinstance(s, Embedding)]
 
     def opened(self, source: Source, *, read_only: bool = False) -> Index:
         """The index, with its store open; where a model is away, as it was last complete.
@@ -129,11 +131,8 @@ class Blueprint:
 
     def let_go(self) -> None:
         """Close what its models hold open: connections and threads."""
-        for embedder in self._embedders:
-            embedder.close()
-        for strategy in self.strategies:
-            if isinstance(strategy, SemanticEmbeddings):
-                strategy.describer.close()
+        for strategy in self._embedding:
+            strategy.close()
 
     def _last(self) -> tuple[str, int | None] | None:
         """Fingerprint and dimensions of the complete index of these settings, if there is one."""
@@ -146,9 +145,7 @@ class Blueprint:
 
 def _mark(strategy: Strategy) -> str:
     """Of a strategy as it is configured; no model is asked for it."""
-    if isinstance(strategy, SemanticEmbeddings):
-        return f"{strategy.embedder.name} {strategy.mark}"
-    return strategy.embedder.name if isinstance(strategy, EMBEDDING) else strategy.fingerprint
+    return strategy.mark if isinstance(strategy, Embedding) else strategy.fingerprint
 
 
 def _hash(value: object) -> str:
@@ -156,9 +153,10 @@ def _hash(value: object) -> str:
 
 
 def _without_model(strategy: Strategy, error: ModelError) -> Strategy:
-    if isinstance(strategy, EMBEDDING):
-        return replace(strategy, embedder=Absent(strategy.embedder.name, error))
-    return strategy
+    if not isinstance(strategy, Embedding):
+        return strategy
+    gone = Absent(strategy.embedder.name, error)
+    return replace(cast("ChunkedEmbeddings", strategy), embedder=gone)  # each has that field
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +240,8 @@ def not_built(source: Source) -> Iterator[tuple[str, str]]:
     for settings in source.strategies:
         where = _where(source, settings)
         if settings.type == "semantic-embeddings":
+            from ragkit.kb.describers import can_describe
+
             model = chat_model(source, settings)
             if not can_describe(model):
                 yield where, f"chat_model: chat models of {model.provider} are not built yet"
@@ -278,10 +278,13 @@ def _strategy(source: Source, settings: StrategySettings, hear: Hear) -> Strateg
     threshold = -1.0 if settings.threshold is None else settings.threshold
     if settings.type == "chunked-embeddings":
         return ChunkedEmbeddings(embedder, settings.name, settings.limit, threshold)
-    describer = describer_of(source, settings, hear)
+    # the usual search has no use for these
+    from ragkit.kb.describers import describer_of
+    from ragkit.strategies.semantic_embeddings import SemanticEmbeddings
+
     return SemanticEmbeddings(
         embedder,
-        describer,
+        describer_of(source, settings, hear),
         name=settings.name,
         limit=settings.limit,
         threshold=threshold,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ragkit.types import ANYTHING, Chunk, Embedder, Entry, Filter, Hit, Store
 
@@ -28,6 +28,20 @@ class ChunkedEmbeddings:
     def fingerprint(self) -> str:
         return self.embedder.fingerprint
 
+    @property
+    def mark(self) -> str:
+        """Changes with what is configured of it; no model is asked for it."""
+        return self.embedder.name
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that it is made with."""
+        return (self.embedder.name,)
+
+    def close(self) -> None:
+        """Let go what its model holds open."""
+        self.embedder.close()
+
     def prepare(self, entries: Sequence[Entry], memory: Memory) -> list[Entry]:
         """The entries with key and vector; only texts that no key is known for are embedded."""
         texts = [embedded_text(entry.chunk) for entry in entries]
@@ -38,6 +52,7 @@ class ChunkedEmbeddings:
         return nearest(store, query, limit, where, self)
 
 
+@runtime_checkable
 class Embedding(Protocol):
     """A strategy that searches by vectors."""
 
@@ -49,6 +64,17 @@ class Embedding(Protocol):
 
     @property
     def threshold(self) -> float: ...
+
+    @property
+    def mark(self) -> str:
+        """Changes with what is configured of it; no model is asked for it."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that it is made with."""
+
+    def close(self) -> None:
+        """Let go what its models hold open."""
 
 
 def nearest(store: Store, query: str, limit: int, where: Filter, strategy: Embedding) -> list[Hit]:

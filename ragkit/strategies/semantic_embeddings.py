@@ -38,11 +38,21 @@ class SemanticEmbeddings:
 
     @property
     def mark(self) -> str:
-        """Changes with all but the embedding model; nothing is asked for it."""
+        """Changes with what is configured of it; no model is asked for it."""
         from ragkit.chunkers import facts
 
-        parts = (self.describer.mark, facts.VERSION)
+        parts = (self.embedder.name, self.describer.mark, facts.VERSION)
         return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that it is made with."""
+        return (self.embedder.name, self.describer.chat.name)
+
+    def close(self) -> None:
+        """Let go what its models hold open."""
+        self.embedder.close()
+        self.describer.close()
 
     def prepare(self, entries: Sequence[Entry], memory: Memory) -> list[Entry]:
         """The entries with key and vector; the model is asked about what `memory` does not know.
