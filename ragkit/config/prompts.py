@@ -65,6 +65,6 @@ def problems(key: str, text: str) -> Iterator[Problem]:
             yield Problem(key, f"{shown!r} is not closed", r"add }, or write \${ for the two signs")
         elif name not in PLACEHOLDERS:
             yield Problem(key, f"unknown placeholder ${{{name}}}", f"known: {known}")
-    if not names & {"content", "ast_context"}:
+    if names <= set(PLACEHOLDERS) and not names & {"content", "ast_context"}:
         text = "without ${content} the model would not see what it is to describe"
         yield Problem(key, text, "add ${content}")
