@@ -352,6 +352,24 @@ def test_an_embedding_model_is_no_reranker() -> None:
     assert "not a reranker" in task.detail
 
 
+def test_a_chat_model_that_reranks_is_examined_as_one() -> None:
+    found = examined(reranked("dmr/ai/smollm2"), chat=True)
+    assert not failures(found)
+    assert one(found, "model", "smollm2").data["task"] == "completion"
+    assert one(found, "model.chat", "smollm2").state == "ok"
+
+
+def test_a_server_without_reranking_is_not_broken_for_that(light_openai: OpenAIServer) -> None:
+    light_openai.reranks = False
+    models = (
+        f"models:\n  judge:\n    provider: openai\n    model: smollm2\n"
+        f"    base_url: {light_openai.base_url}\n"
+    )
+    found = one(examined(reranked("judge") + models), "model.reranking")
+    assert found.state == "skipped"
+    assert "chat model" in found.detail
+
+
 # -- options, chat
 
 
