@@ -7,7 +7,7 @@ Data is frozen. A protocol says all that its users may rely on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
@@ -365,6 +365,11 @@ class Store(Memory, Protocol):
         The best of those in documents that `where` lets through; their scores are the same with
         and without it.
         """
+
+    def matching_files(
+        self, words: Sequence[str], paths: Collection[str], *, k1: float, b: float
+    ) -> dict[str, float]:
+        """BM25 of these files, each as one text; those that hold none of the words are left out."""
 
     def chunks(self, path: str) -> list[Chunk]:
         """A file's chunks in order; [] for an unknown path."""

@@ -110,7 +110,8 @@ def test_bm25_ranks_by_words_with_its_score_in_the_history(
     store = fill(bm25)
     hits = bm25.search(store, "cat cat cat", 10)
     assert [hit.chunk.path for hit in hits] == ["two.txt", "one.txt"]
-    assert all(hit.scores == {"words": hit.score} and hit.score > 0 for hit in hits)
+    assert all(hit.scores["words"] == hit.score > 0 for hit in hits)
+    assert all(hit.scores["words.file"] > 0 for hit in hits)
     assert paths(bm25, store, "no such thing") == []
     assert paths(bm25, store, "?!") == []
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Annotated, Literal
 
-from ragkit.config import prompts
 from ragkit.config.filters import Filters
 from ragkit.config.marks import (
     DURATION,
@@ -108,6 +107,8 @@ class StrategySettings:
 
     def problems(self) -> Iterator[Problem]:
         if self.semantic_prompt is not None:
+            from ragkit.config import prompts
+
             yield from prompts.problems("semantic_prompt", self.semantic_prompt)
 
 
@@ -136,13 +137,19 @@ class Ranking:
 
     definitions: bool = True
     """Lift chunks that define a symbol which the query names."""
+    symbols: bool = True
+    """Lift chunks that define a symbol whose name says in its words what the query says."""
+    headings: bool = True
+    """Lift sections of prose whose headings say what the query says."""
     names: bool = True
     """Lift files whose name the query says."""
+    phrases: bool = True
+    """Lift chunks that hold what the query says, word for word."""
     files: bool = True
     """Lift chunks of files that fit the query as a whole, by their BM25 score."""
     noise: bool = True
     """Lower tests, examples, vendored and generated files, changelogs, migrations and
-    translations, unless the query asks for them."""
+    translations, unless the query asks for them; prose below code where the query names code."""
     coherence: bool = True
     """Lift chunks of files that have several good ones."""
 

@@ -1,9 +1,10 @@
 """Rules on a fused ranking: what words and vectors cannot know about files, names and queries.
 
 Each rule gives every hit a factor: above 1 lifts it, below 1 lowers it, and 1 means that the rule
-has nothing to say. The product of the factors is applied to the hit's share of the ranking's span,
-from `_LEAST` for the last hit to 1 for the first. So a rule weighs the same on reciprocal ranks, on
-cosines and on sums of BM25 scores, and scores stay on the scale that they came on.
+has nothing to say. The product of the factors is applied to the hit's share of the best score, as
+the ranking's span has it: 1 for the first hit, and near 0 for the last of many. So a rule weighs
+the same on reciprocal ranks, on cosines and on sums of BM25 scores, and scores stay on the scale
+that they came on.
 
 Each factor stays in the hit's scores, as `rule.<name>`, where it is not 1.
 """
@@ -24,19 +25,23 @@ Rule: TypeAlias = Callable[[Asked, Sequence[Hit], Sequence[float]], list[float]]
 
 RULES: Mapping[str, Rule] = {
     "definitions": rules.definitions,
+    "symbols": rules.symbols,
+    "headings": rules.headings,
     "names": rules.names,
+    "phrases": rules.phrases,
     "files": rules.files,
     "noise": rules.noise,
     "coherence": rules.coherence,
 }
 """By their names in `results.ranking`, in the order in which they are applied."""
 
-_LEAST = 0.05
-"""The last hit's share: with none, no rule could ever lift it."""
+_FEW = 20
+"""Of as many hits, the last has half the share of the first; the more there are, the less it has.
+The last of a few candidates is hardly worse than the first: no fusion has gone far down."""
 
 
 _WORDS = 0.1
-"""What a point of BM25 weighs."""
+_NAMED = 1.3
 
 
 def ranked(query: str, hits: Sequence[Hit], off: Collection[str] = ()) -> list[Hit]:
@@ -48,12 +53,7 @@ def ranked(query: str, hits: Sequence[Hit], off: Collection[str] = ()) -> list[H
     if not hits:
         return []
     asked = Asked.of(query)
-    scores = [hit.score for hit in hits]
-    low, span = min(scores), max(scores) - min(scores)
-    if span > 0:
-        shares = [_LEAST + (1 - _LEAST) * (score - low) / span for score in scores]
-    else:
-        span, shares = abs(low) or 1.0, [1.0] * len(hits)
+    shares, unit = _shares([hit.score for hit in hits])
     said: list[dict[str, float]] = [{} for _ in hits]
     products = [1.0] * len(hits)
     for name, rule in RULES.items():
@@ -67,7 +67,7 @@ def ranked(query: str, hits: Sequence[Hit], off: Collection[str] = ()) -> list[H
     if not any(said):
         return list(hits)
     found = [
-        Hit(hit.chunk, hit.score + span * share * (product - 1), {**hit.scores, **own})
+        Hit(hit.chunk, hit.score + unit * share * (product - 1), {**hit.scores, **own})
         if own
         else hit
         for hit, share, product, own in zip(hits, shares, products, said, strict=True)
@@ -76,6 +76,18 @@ def ranked(query: str, hits: Sequence[Hit], off: Collection[str] = ()) -> list[H
     return found
 
 
+def _shares(scores: Sequence[float]) -> tuple[list[float], float]:
+    """Each score's share of the best, and what a share of 1 is in scores."""
+    low, high = min(scores), max(scores)
+    if high == low:
+        return [1.0] * len(scores), abs(high) or 1.0
+    unit = (high - low) / (1 - _FEW / (_FEW + len(scores)))
+    return [1 - (high - score) / unit for score in scores], unit
+
+
 def balance(query: str) -> float:
-    """What a BM25 score weighs beside a vector ranking scaled to 1, by what the query is like."""
-    return _WORDS
+    """What a point of BM25 weighs beside a vector ranking scaled to 1, by what the query is like.
+
+    Who names code means these very words.
+    """
+    return _WORDS * (_NAMED if Asked.of(query).identifiers else 1.0)

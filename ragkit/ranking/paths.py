@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from functools import lru_cache
 
 from ragkit import lexical
@@ -11,7 +11,8 @@ from ragkit.ranking.asked import Asked
 
 FACTORS = {
     "": 1.0,
-    "test": 0.6,
+    "prose": 0.8,
+    "test": 0.4,
     "example": 0.8,
     "vendored": 0.5,
     "generated": 0.5,
@@ -19,7 +20,8 @@ FACTORS = {
     "migration": 0.8,
     "locale": 0.5,
 }
-"""Kind of file → what the `noise` rule makes of it; "" is none of them."""
+"""Kind of file → what the `noise` rule makes of it; "" is none of them. In a ranking of prose
+alone all are lowered alike, which changes nothing."""
 
 _FOLDERS = {
     "test": "t test tests testing testdata test-data __tests__ __mocks__ __snapshots__ spec specs "
@@ -69,6 +71,11 @@ _ASKED = {
 }
 _ASKS = {kind: re.compile(rf"\b(?:{words})\b", re.I) for kind, words in _ASKED.items()}
 
+_PROSE = frozenset(
+    ["md", "mdx", "markdown", "rst", "txt", "adoc", "asciidoc", "org", "tex", "html", "htm", "pdf"]
+)
+"""Endings of files with text for people."""
+
 _NAMELESS = frozenset(["__init__", "__main__", "index", "mod", "main", "lib", "readme", "package"])
 """Stems that say nothing: their folder is the name."""
 
@@ -80,14 +87,32 @@ def kind(path: str) -> str:
     for folder in folders:
         if found := _KIND_OF_FOLDER.get(folder):
             return found
-    return next((found for found, pattern in _KIND_OF_FILE if pattern.match(name)), "")
+    for found, pattern in _KIND_OF_FILE:
+        if pattern.match(name):
+            return found
+    return "prose" if is_prose(path) else ""
 
 
-def asked_for(asked: Asked) -> Collection[str]:
-    """Kinds of files that the query is after. A long text names tests in passing."""
-    if asked.kind == "prose":
-        return frozenset()
-    return {kind for kind, pattern in _ASKS.items() if pattern.search(asked.text)}
+@lru_cache(maxsize=8192)
+def is_prose(path: str) -> bool:
+    """Whether a file is text for people rather than code."""
+    return path.rpartition("/")[2].rpartition(".")[2].lower() in _PROSE
+
+
+def factors(asked: Asked) -> Mapping[str, float]:
+    """`FACTORS`, less those kinds that the query is after.
+
+    A long text names tests in passing. Code is what it is about, and what names of code are about:
+    all else may be answered by prose as well.
+    """
+    found = dict(FACTORS)
+    if asked.kind != "prose":
+        if not asked.identifiers:
+            found["prose"] = 1.0
+        for kind, pattern in _ASKS.items():
+            if pattern.search(asked.text):
+                found[kind] = 1.0
+    return found
 
 
 @lru_cache(maxsize=8192)

@@ -5,51 +5,136 @@ The constants were chosen by measurement, see benchmarks/ablation.py.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from heapq import nlargest
 
-from ragkit.ranking import paths
+from ragkit.ranking import contexts, paths
 from ragkit.ranking.asked import Asked
 from ragkit.types import Hit
 
 _DEFINED = 0.4
-_STEM = 0.3
+_DESCRIBED, _SAID = 0.5, 0.5
+_HEADING, _HEADINGS = 0.2, 0.5
+_STEM, _WHOLE_STEM = 0.1, 0.1
 _FILE = 0.5
-_COHERENT = 0.1
-_OTHERS = 3
-"""Chunks of a file, besides its best, that speak for it."""
+_COHERENT, _OTHERS = 0.1, 3
+_PHRASES, _READ = 1.0, 60
+
+_KEYWORDS = (
+    "def|class|func|function|fn|struct|interface|trait|enum|type|module|namespace|record|object"
+    "|protocol|macro|sub|proc|const|let|var|val|defmodule|defn|#define"
+)
 
 
 def definitions(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
     """Lift chunks that define a symbol which the query names."""
-    wanted = asked.identifiers or (asked.names if asked.kind == "symbol" else frozenset())
-    if not wanted:
+    names = {name.lower() for name in asked.identifiers} | asked.names
+    if not names:
         return [1.0] * len(hits)
-    return [1.0 if wanted.isdisjoint(defined(hit)) else 1 + _DEFINED for hit in hits]
+    pattern = _definition(asked)
+    return [1 + _DEFINED if _defines(hit, names, pattern) else 1.0 for hit in hits]
 
 
-def defined(hit: Hit) -> list[str]:
-    """The symbols that a chunk of code defines, without their scopes, as its context has them."""
-    last = hit.chunk.context.rpartition(" > ")[2]
-    return [name.rpartition(".")[2].rpartition(" ")[2] for name in last.split(", ")] if last else []
+def _defines(hit: Hit, names: set[str], pattern: re.Pattern[str] | None) -> bool:
+    chunk = hit.chunk
+    if paths.is_prose(chunk.path):
+        return False
+    if chunk.context:
+        return any(symbol.name in names for symbol in contexts.symbols(chunk.context))
+    return bool(pattern and pattern.search(chunk.text))
+
+
+def _definition(asked: Asked) -> re.Pattern[str] | None:
+    """A definition of one of the identifiers, for chunks that no grammar has cut."""
+    if not asked.identifiers:
+        return None
+    names = "|".join(map(re.escape, sorted(asked.identifiers)))
+    return re.compile(rf"(?<![\w-])(?:{_KEYWORDS})\s+(?:{names})\b")
+
+
+def symbols(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
+    """Lift chunks that define a symbol whose name says in its words what the query says.
+
+    Two words at least must agree, one of them of the name itself. What counts is the share of the
+    words of name and scopes that the query has, and that share times the query's share.
+    """
+    found = []
+    for hit in hits:
+        best = 0.0
+        if hit.chunk.context and not paths.is_prose(hit.chunk.path):
+            for symbol in contexts.symbols(hit.chunk.context):
+                best = max(best, _agreement(symbol, asked.stems))
+        found.append(1 + best)
+    return found
+
+
+def _agreement(symbol: contexts.Symbol, stems: frozenset[str]) -> float:
+    if symbol.stems.isdisjoint(stems):
+        return 0.0
+    total = 0.0
+    both = len(symbol.all_stems & stems)
+    if both >= 2:
+        total += _DESCRIBED * both / len(symbol.all_stems)
+    own = len(symbol.stems & stems)
+    if own >= 2:
+        total += _SAID * own / len(symbol.stems) * own / len(stems)
+    return total
+
+
+def headings(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
+    """Lift sections of prose whose headings say what the query says.
+
+    What counts is the share of the last heading's words that the query has, and the share of the
+    query's words that all headings above the chunk have.
+    """
+    found = []
+    for hit in hits:
+        lift = 0.0
+        if asked.stems and hit.chunk.context and paths.is_prose(hit.chunk.path):
+            last, every = contexts.headings(hit.chunk.context)
+            if last:
+                lift += _HEADING * len(last & asked.stems) / len(last)
+            lift += _HEADINGS * len(every & asked.stems) / len(asked.stems)
+        found.append(1 + lift)
+    return found
 
 
 def names(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
-    """Lift files whose name the query says: by the share of the name's words that it has."""
+    """Lift files whose name the query says: in part, and more where it says all of it."""
     found = []
     for hit in hits:
         stem = paths.stem_terms(hit.chunk.path)
         matched = len(stem & asked.words)
-        found.append(1 + _STEM * matched / len(stem) if matched else 1.0)
+        lift = _STEM * matched / len(stem) if matched else 0.0
+        found.append(1 + lift + (_WHOLE_STEM if lift == _STEM else 0.0))
     return found
+
+
+def phrases(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
+    """Lift chunks that hold what the query says, word for word: each four words in a row count.
+
+    Only the best `_READ` are read: what is quoted has the words, so it is among them.
+    """
+    factors = [1.0] * len(hits)
+    if asked.phrases:
+        for i in nlargest(_READ, range(len(hits)), key=shares.__getitem__):
+            text = " ".join(hits[i].chunk.text.lower().split())
+            held = sum(phrase in text for phrase in asked.phrases)
+            factors[i] += _PHRASES * held / len(asked.phrases)
+    return factors
 
 
 def files(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
     """Lift chunks of files that fit the query as a whole, by the BM25 score of the file.
 
-    Strategies say it, as `<name>.file` in a hit's scores; where none does, there is nothing to say.
+    Strategies say it, as `<name>.file` in a hit's scores. Where most files are a single chunk, file
+    and chunk are the same, and it would only count words twice: the lift shrinks with the share
+    of hits that are the only one of their file and stand at its beginning.
     """
     scores: dict[str, float] = {}
+    chunks = Counter(hit.chunk.path for hit in hits)
     for hit in hits:
         for key, score in hit.scores.items():
             if key.endswith(".file"):
@@ -58,24 +143,22 @@ def files(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[fl
     best = max(scores.values(), default=0.0)
     if best <= 0:
         return [1.0] * len(hits)
-    return [1 + _FILE * max(scores.get(hit.chunk.path, 0.0), 0.0) / best for hit in hits]
+    single = sum(hit.chunk.start == 0 and chunks[hit.chunk.path] == 1 for hit in hits)
+    most = _FILE * (1 - single / len(hits))
+    return [1 + most * max(scores.get(hit.chunk.path, 0.0), 0.0) / best for hit in hits]
 
 
 def noise(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
     """Lower tests, examples, vendored and generated files, … unless the query asks for them."""
-    wanted = paths.asked_for(asked)
-    return [
-        1.0 if (kind := paths.kind(hit.chunk.path)) in wanted else paths.FACTORS[kind]
-        for hit in hits
-    ]
+    factors = paths.factors(asked)
+    return [factors[paths.kind(hit.chunk.path)] for hit in hits]
 
 
 def coherence(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
-    """Lift the chunks of a file by the shares of its next best ones."""
-    order = sorted(range(len(hits)), key=lambda i: -shares[i])
+    """Lift the chunks of a file by the shares of its next best ones, after the very best."""
     seen: Counter[str] = Counter()
     others: dict[str, float] = {}
-    for i in order:
+    for i in sorted(range(len(hits)), key=lambda i: -shares[i]):
         path = hits[i].chunk.path
         if 0 < seen[path] <= _OTHERS:
             others[path] = others.get(path, 0.0) + shares[i]

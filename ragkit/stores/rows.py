@@ -76,9 +76,14 @@ def write_record(connection: apsw.Connection, index: int, record: Record) -> int
 
 def document_ids(connection: apsw.Connection, index: int, paths: Iterable[str]) -> list[int]:
     """The rows of those paths that are known."""
+    return list(ids_by_path(connection, index, paths).values())
+
+
+def ids_by_path(connection: apsw.Connection, index: int, paths: Iterable[str]) -> dict[str, int]:
+    """The rows of those paths that are known, by path."""
     sql = f"select id from documents_{index} where path = ?"
-    found = (value(connection, sql, (to_sql(path),)) for path in paths)
-    return [row for row in found if row is not None]
+    found = {path: value(connection, sql, (to_sql(path),)) for path in paths}
+    return {path: row for path, row in found.items() if row is not None}
 
 
 def remove_records(connection: apsw.Connection, index: int, documents: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,6 +148,19 @@ class SqliteStore:
             ids, scores = lexical.best(reader.sql, lists, words, limit, k1, b, among)
             scored = dict(zip(ids.tolist(), scores.tolist(), strict=True))
             return rows.ranked(reader.sql, index, scored, limit)
+
+    def matching_files(
+        self, words: Sequence[str], paths: Collection[str], *, k1: float = 1.2, b: float = 0.75
+    ) -> dict[str, float]:
+        """BM25 of these files, each as one text; those that hold none of the words are left out."""
+        with self._reading() as (reader, index):
+            if index is None:
+                return {}
+            ids = rows.ids_by_path(reader.sql, index, paths)
+            scores = lexical.of_documents(
+                reader.sql, reader.lists(index), words, list(ids.values()), k1, b
+            )
+            return {path: score for path, score in zip(ids, scores, strict=True) if score > 0}
 
     # ── writes ──
 
@@ -346,12 +359,13 @@ class SqliteStore:
 
     def _index(self, connection: apsw.Connection) -> int | None:
         """The id of this index; None before its first write."""
+        seen = self._seen  # subtle: before the look, as another thread may make the index after it
         found = connections.query(
             connection,
             "select id, dimensions from indexes where name = ? and fingerprint = ?",
             (self.name, self.fingerprint),
         )
-        if not found and self._seen:
+        if not found and seen:
             raise StoreMismatch(
                 f"{self.path}: index {self.name} was replaced by one with other settings",
                 remedy="start again",

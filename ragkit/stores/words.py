@@ -70,6 +70,12 @@ class Lists:
     """How many chunks have words: BM25's N."""
     mean: float
     """Their mean length; 1 for none."""
+    owners: NDArray[np.int64]
+    """(last - first + 1,) positions in `documents`: whose chunk it is."""
+    documents: NDArray[np.int64]
+    """(n,) ids of the documents that have words, ascending."""
+    sizes: NDArray[np.float64]
+    """(n,) words of each document."""
     lists: OrderedDict[str, Postings] = field(default_factory=OrderedDict)
     """By word, least lately used first."""
     postings: int = 0
@@ -79,15 +85,18 @@ def load(connection: apsw.Connection, index: int, generation: int) -> Lists:
     """The lengths of an index's chunks, and no list yet."""
     import numpy as np
 
-    sql = (
-        f"select group_concat(id), group_concat(words) from chunks_{index} where words is not null"
-    )
-    ids, words = (numbers(column) for column in query(connection, sql)[0])
+    columns = "group_concat(id), group_concat(words), group_concat(document)"
+    sql = f"select {columns} from chunks_{index} where words is not null"
+    ids, words, whose = (numbers(column) for column in query(connection, sql)[0])
     first = int(ids.min()) if len(ids) else 0
     lengths = np.zeros(int(ids.max()) - first + 1 if len(ids) else 0, np.float32)
     lengths[ids - first] = words
     mean = float(words.mean()) if len(ids) else 1.0
-    return Lists(index, generation, first, lengths, len(ids), mean or 1.0)
+    documents, places = np.unique(whose, return_inverse=True)
+    owners = np.zeros(len(lengths), np.int64)
+    owners[ids - first] = places
+    sizes = np.bincount(places, words, len(documents)).astype(np.float64)  # of none, integers
+    return Lists(index, generation, first, lengths, len(ids), mean or 1.0, owners, documents, sizes)
 
 
 def best(
@@ -125,6 +134,39 @@ def best(
         found = found[scores[found] >= least]
     found = found[np.argsort(-scores[found], kind="stable")]
     return found + lists.first, scores[found]
+
+
+def of_documents(
+    connection: apsw.Connection,
+    lists: Lists,
+    words: Sequence[str],
+    documents: Sequence[int],
+    k1: float,
+    b: float,
+) -> list[float]:
+    """The BM25 score of each of these documents, by id, as one text; 0 where it has no such word.
+
+    As in `best`, with df, N, lengths and their mean counted in documents; a word's count in a
+    document is the sum over its chunks.
+    """
+    import numpy as np
+
+    known = len(lists.documents)
+    if not known:
+        return [0.0] * len(documents)
+    places = np.searchsorted(lists.documents, documents).clip(max=known - 1)
+    there = lists.documents[places] == documents
+    norms = k1 * (1 - b + b * lists.sizes[places] / (lists.sizes.mean() or 1.0))
+    scores = np.zeros(len(documents))
+    for word in dict.fromkeys(word for text in words for word in split(text)):
+        positions, counts = _list(connection, lists, word)
+        held = np.bincount(lists.owners[positions], weights=counts, minlength=known)
+        df = np.count_nonzero(held)
+        idf = np.log(1 + (known - df + 0.5) / (df + 0.5))
+        n = held[places]
+        scores += idf * n * (k1 + 1) / np.where(n > 0, n + norms, 1.0)
+    found: list[float] = np.where(there, scores, 0.0).tolist()
+    return found
 
 
 def _list(connection: apsw.Connection, lists: Lists, word: str) -> Postings:

@@ -14,9 +14,16 @@ if TYPE_CHECKING:
     from ragkit.types import Memory
 
 
+FILE_K1, FILE_B = 1.2, 0.75
+"""Of BM25 over whole files, whose lengths differ as those of chunks do not."""
+
+
 @dataclass(frozen=True, slots=True)
 class BM25:
-    """Okapi BM25 with Lucene's idf (Robertson & Zaragoza, 2009, doi:10.1561/1500000019)."""
+    """Okapi BM25 with Lucene's idf (Robertson & Zaragoza, 2009, doi:10.1561/1500000019).
+
+    A hit's scores also have `<name>.file`: how well its whole file fits the query.
+    """
 
     name: str = "bm25"
     limit: int = 200
@@ -46,12 +53,17 @@ class BM25:
         words = self.words_asked(query)
         if not words:
             return []
+        found = store.matching(words, limit, where, k1=self.k1, b=self.b)
+        files = store.matching_files(
+            words, {chunk.path for chunk, _ in found}, k1=FILE_K1, b=FILE_B
+        )
         hits = []
-        for chunk, score in store.matching(words, limit, where, k1=self.k1, b=self.b):
+        for chunk, score in found:
             share = min(score / len(words), 1.0)
             if share >= self.threshold:
                 score = share if self.per_word else score
-                hits.append(Hit(chunk, score, {self.name: score}))
+                whole = files.get(chunk.path, 0.0)
+                hits.append(Hit(chunk, score, {self.name: score, f"{self.name}.file": whole}))
         return hits
 
     def words_of(self, entry: Entry) -> str:

@@ -267,6 +267,34 @@ class StoreContract:
             assert score == pytest.approx(expected[int(c.path)], rel=1e-5)
 
     @settings(
+        max_examples=40,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    @given(
+        files=st.lists(
+            st.lists(st.lists(st.sampled_from("abcdef"), max_size=9).map(" ".join), min_size=1),
+            min_size=1,
+            max_size=6,
+        ),
+        query=st.lists(st.sampled_from("abcdxy"), max_size=6),
+    )
+    def test_files_match_as_one_text(
+        self, store: Any, files: list[list[str]], query: list[str]
+    ) -> None:
+        store.delete(list(store.records()))
+        for i, texts in enumerate(files):
+            store.replace(record(str(i)), [entry(str(i), n, text) for n, text in enumerate(texts)])
+        asked = [*map(str, range(0, len(files), 2)), "unknown"]
+        found = store.matching_files(query, asked, k1=1.2, b=0.75)
+        expected = bm25([" ".join(texts) for texts in files], query)
+        assert found == {
+            path: pytest.approx(expected[int(path)], rel=1e-5)
+            for path in asked[:-1]
+            if expected[int(path)]
+        }
+
+    @settings(
         max_examples=60,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
