@@ -60,7 +60,8 @@ def joined(chunks: Sequence[Chunk]) -> str:
         gap = chunk.start - end
         if gap > 0:
             feeds = min(chunk.start_line - line, gap)
-            text.append(" " * (gap - feeds) + "\n" * feeds)  # chunks hold their first indentation
+            # chunks hold their first indentation: the spaces go where a line is empty, if one is
+            text.append("\n" * (feeds - 1) + " " * (gap - feeds) + "\n" * min(feeds, 1))
         if chunk.end > end:
             text.append(chunk.text[max(0, -gap) :])
             end, line = chunk.end, chunk.end_line

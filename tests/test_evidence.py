@@ -14,7 +14,7 @@ from ragkit import chunkers, evidence
 from ragkit.errors import QueryError
 from ragkit.evidence import Pack, Passage, tokens_of
 from ragkit.evidence.context import together
-from ragkit.evidence.lines import joined
+from ragkit.evidence.lines import lines_of
 from ragkit.types import Chunk, Document, Hit
 
 laws = settings(deadline=None, max_examples=40)
@@ -112,7 +112,7 @@ def test_a_passage_is_exactly_the_lines_that_it_names(ranking, budget):
     files, chunks, hits = ranking
     for page in pages(hits, chunks, budget):
         for passage in page.passages:
-            indexed = joined(chunks[passage.path])
+            indexed = lines_of(chunks[passage.path]).text
             assert passage.text == indexed[passage.start : passage.end]
             lines = files[passage.path].split("\n")
             named = [lines[number - 1].rstrip() for number in lines_shown(passage)]
@@ -162,7 +162,7 @@ def test_with_room_for_all_there_is_one_page(ranking):
 def test_a_file_is_put_together_from_its_chunks(files, size, overlap):
     for path, chunks in chunked(files, size=size, overlap=overlap).items():
         plain = re.sub(r"[ ]+\n", "\n", files[path]).rstrip()
-        assert re.sub(r"[ ]+\n", "\n", joined(chunks)).rstrip() == plain
+        assert re.sub(r"[ ]+\n", "\n", lines_of(chunks).text).rstrip() == plain
 
 
 FEEDER = "\n".join(

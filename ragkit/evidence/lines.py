@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ragkit.evidence.tokens import tokens_of
 from ragkit.types import Chunk
+from ragkit.whole_files import joined
 
 LONGEST_LINE = 1_000
 """Characters; a longer line is taken in pieces, since none may be worth a whole budget."""
@@ -54,35 +55,23 @@ class Lines:
 
 
 def lines_of(chunks: Sequence[Chunk]) -> Lines:
-    """The lines of a file that has these chunks, which are all of it, in order of their starts."""
-    text = joined(chunks)
+    """The lines of a file that has these chunks, in order of their starts; empty for none.
+
+    White space between chunks is as `joined` has it. Before the first, all is white space, so that
+    offsets and line numbers are those of the file.
+    """
+    text = ""
+    if chunks:
+        first = chunks[0]
+        known = first.index == 0  # then `joined` begins at the beginning
+        above = 0 if known else first.start_line - 1
+        text = " " * (0 if known else first.start - above) + "\n" * above + joined(chunks)
     starts, numbers = [], []
     for number, start, end in _numbered(text):
         for piece in _pieces(text, start, end):
             starts.append(piece)
             numbers.append(number)
     return Lines(text, tuple(starts), tuple(numbers))
-
-
-def joined(chunks: Sequence[Chunk]) -> str:
-    """The text that the chunks were cut from, up to the end of the last one.
-
-    Chunkers leave white space out between chunks. As many line breaks are put there as line numbers
-    tell of; what else there was becomes spaces before the last of them, where they show least.
-    """
-    parts: list[str] = []
-    at, line = 0, 1
-    for chunk in chunks:
-        if chunk.end <= at:
-            continue
-        if chunk.start >= at:
-            breaks = chunk.start_line - line
-            spaces = " " * (chunk.start - at - breaks)
-            parts += ["\n" * (breaks - 1), spaces, "\n" * min(breaks, 1), chunk.text]
-        else:
-            parts.append(chunk.text[at - chunk.start :])
-        at, line = chunk.end, chunk.end_line
-    return "".join(parts)
 
 
 def _numbered(text: str) -> Iterator[tuple[int, int, int]]:
