@@ -90,7 +90,7 @@ def retrieve(
         is_cut = any(len(ranking) >= asked[name] for name, ranking in rankings.items())
         if found >= limit or not is_cut or least >= DEEPEST * limit:
             break
-        least = 4 * max(asked.values())
+        least = _deeper(max(asked.values()), found, limit)
     if reranking and hits:
         hits = walk.rerank(hits, reranking)
     if whole_files:
@@ -186,6 +186,11 @@ class _Walk:
         """All that went otherwise than asked."""
         searches = (Degraded(name, error.message) for name, error in self.failed.items())
         return (*searches, *self.degraded)
+
+
+def _deeper(asked: int, found: int, limit: int) -> int:
+    """How many candidates should give `limit` hits where `asked` gave fewer; at most 4 times."""
+    return min(asked + asked * (limit - found) * 5 // (4 * max(found, 1)) + 8, 4 * asked)
 
 
 def _searches(indexes: Sequence[Index]) -> Iterator[tuple[Index, Strategy]]:

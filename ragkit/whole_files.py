@@ -40,7 +40,7 @@ def whole(hit: Hit, stores: Sequence[Store], largest: int = LARGEST) -> tuple[Hi
     text, last = joined(shown), shown[-1]
     chunk = Chunk(path, 0, text, last.end - len(text), last.end, _first_line(shown), last.end_line)
     note = ""
-    if len(text) < size:
+    if shown[0].start > chunks[0].start or last.end < size:
         lines = f"{chunk.start_line}-{chunk.end_line}"
         note = f"{path}: {size:,} characters are too many; lines {lines} are given"
     return replace(hit, chunk=chunk), note
