@@ -82,12 +82,13 @@ def _holding(store: Store, hit: Hit) -> list[Chunk]:
 def _around(chunks: Sequence[Chunk], best: Chunk, largest: int) -> Sequence[Chunk]:
     """As many neighbours of the best chunk as fit, by turns before and after it."""
     at = next(n for n, c in enumerate(chunks) if (c.start, c.end) == (best.start, best.end))
+    starts = [0 if chunk.index == 0 else chunk.start for chunk in chunks]
     first, last = at, at + 1
     while True:
         grown = False
-        if last < len(chunks) and chunks[last].end - chunks[first].start <= largest:
+        if last < len(chunks) and chunks[last].end - starts[first] <= largest:
             last, grown = last + 1, True
-        if first > 0 and chunks[last - 1].end - chunks[first - 1].start <= largest:
+        if first > 0 and chunks[last - 1].end - starts[first - 1] <= largest:
             first, grown = first - 1, True
         if not grown:
             return chunks[first:last]
