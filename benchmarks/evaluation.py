@@ -1,6 +1,6 @@
 """How well ragkit finds, beside what else one could do, on all evaluation sets.
 
-    python -m benchmarks.evaluation FOLDER [--only SET …] [--part tune] [--ablate] [--write]
+    python -m benchmarks.evaluation FOLDER [--only SET …] [--ablate | --minilm] [--write]
 
 FOLDER is what `python -m benchmarks.corpora` made. Without `--write` only the queries that may be
 tuned on are asked; with it, those that are held too, and the results are kept.
@@ -22,18 +22,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks import judgements, keywords, measures, results, sets
 from benchmarks.judgements import Query, Span
 from benchmarks.retrieval import files_of
 from ragkit import Hit, KnowledgeBase, fusion
 from ragkit.config.rag import Chunking, Fusion, Ranking, Source, StrategySettings
-from ragkit.kb.places import default_source
-from ragkit.retriever import distinct
-from ragkit.types import Index, Strategy
+from ragkit.kb.places import CANDIDATES, default_source
+from ragkit.types import ANYTHING, Filter, Store, Strategy
 
-DEPTH = 200
-"""Chunks in a ranking."""
+DEPTH = 100
+"""Chunks in an answer."""
 WINDOW, OVERLAP = 1500, 75
 RULES = tuple(field.name for field in fields(Ranking))
 
@@ -84,7 +84,7 @@ def _shown(hits: Iterable[Hit], characters: int) -> set[tuple[str, int]]:
 def windows(source: Source) -> Source:
     """The same files in windows of equal length, searched by words alone."""
     chunking = Chunking(size=WINDOW, overlap=OVERLAP, code_aware=False)
-    words = StrategySettings(type="bm25", name="bm25", limit=DEPTH, chunking=chunking)
+    words = StrategySettings(type="bm25", name="bm25", limit=CANDIDATES, chunking=chunking)
     return replace(source, name="windows", strategies=(words,))
 
 
@@ -97,46 +97,64 @@ def with_model(source: Source, model: str) -> Source:
 
 
 def without(source: Source, rule: str) -> Source:
-    """The same knowledge base with a rule switched off; `fusion`: with plain fusion instead."""
+    """The same knowledge base with one rule off, `fusion`: fused plainly, "": as it is."""
+    if not rule:
+        return source
     if rule == "fusion":
         return replace(source, results=replace(source.results, fusion=Fusion("rrf")))
     ranking = replace(source.results.ranking, **{rule: False})
     return replace(source, results=replace(source.results, ranking=ranking))
 
 
-class Rankings:
-    """Each strategy's ranking of the query that is being asked, made once."""
+class Memory:
+    """The rankings of the query that is being asked: each is made once, whoever wants it."""
 
-    def __init__(self, index: Index) -> None:
-        self._index = index
+    def __init__(self) -> None:
         self._query = ""
-        self._found: dict[str, list[Hit]] = {}
+        self._found: dict[tuple[str, int], list[Hit]] = {}
 
-    def alone(self, kind: str, query: str) -> list[Hit]:
-        """One strategy's candidates."""
-        return list(distinct(self._of(query)[kind]))
-
-    def fused(self, query: str) -> list[Hit]:
-        """Reciprocal rank fusion of all, k = 60."""
-        return list(distinct(fusion.rrf(self._of(query), 60)))
-
-    def _of(self, query: str) -> dict[str, list[Hit]]:
+    def get(self, strategy: Strategy, store: Store, query: str, limit: int) -> list[Hit]:
+        """What the strategy finds, or found for another system."""
         if query != self._query:
-            self._found = {s.name: self._search(s, query) for s in self._index.strategies}
             self._query = query
-        return self._found
+            self._found.clear()
+        key = (strategy.name, limit)
+        if key not in self._found:
+            self._found[key] = strategy.search(store, query, limit)
+        return self._found[key]
 
-    def _search(self, strategy: Strategy, query: str) -> list[Hit]:
-        return strategy.search(self._index.store, query, DEPTH)
+
+class Remembered:
+    """A strategy whose rankings are shared; made for searches without a filter."""
+
+    def __init__(self, strategy: Strategy, memory: Memory) -> None:
+        self._strategy = strategy
+        self._memory = memory
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._strategy, name)
+
+    def search(self, store: Store, query: str, limit: int, where: Filter = ANYTHING) -> list[Hit]:
+        """The same hits."""
+        return self._memory.get(self._strategy, store, query, limit)
+
+
+def indexed(source: Source, opened: ExitStack, memory: Memory) -> KnowledgeBase:
+    """A knowledge base, brought up to date, that shares its rankings with others of its index."""
+    kb = opened.enter_context(KnowledgeBase(source))
+    kb.index()
+    kb.indexes = [
+        replace(index, strategies=tuple(Remembered(s, memory) for s in index.strategies))
+        for index in kb.indexes
+    ]
+    return kb
 
 
 def systems(root: Path, opened: ExitStack, models: Collection[str]) -> dict[str, System]:
     """The columns for one corpus, which is indexed here."""
     source = default_source(root)
     found: dict[str, System] = {"keywords": keywords.Folder(root).search}
-    fixed = opened.enter_context(KnowledgeBase(windows(source)))
-    fixed.index()
-    found["bm25"] = lambda query: fixed.answer(query, DEPTH).hits
+    found["bm25"] = answering(indexed(windows(source), opened, Memory()))
     for model in models:
         mark = "" if model == "static" else f" {model}"
         found |= _with_vectors(with_model(source, f"embedded/{model}"), opened, mark)
@@ -144,28 +162,31 @@ def systems(root: Path, opened: ExitStack, models: Collection[str]) -> dict[str,
 
 
 def _with_vectors(source: Source, opened: ExitStack, mark: str) -> dict[str, System]:
-    kb = opened.enter_context(KnowledgeBase(source))
-    kb.index()
-    rankings = Rankings(kb.indexes[0])
+    kb = indexed(source, opened, Memory())
+    (index,) = kb.indexes
+
+    def rankings(query: str) -> dict[str, list[Hit]]:
+        return {s.name: s.search(index.store, query, CANDIDATES) for s in index.strategies}
+
     return {
-        f"vectors{mark}": lambda query: rankings.alone("chunked-embeddings", query),
-        f"{PLAIN}{mark}": rankings.fused,
-        f"ragkit{mark}": lambda query: kb.answer(query, DEPTH).hits,
+        f"vectors{mark}": lambda query: rankings(query)["chunked-embeddings"],
+        f"{PLAIN}{mark}": lambda query: fusion.rrf(rankings(query), 60),
+        f"ragkit{mark}": answering(kb),
     }
 
 
 def ablated(root: Path, opened: ExitStack) -> dict[str, System]:
     """ragkit as it is, and with one rule off at a time."""
     source = with_model(default_source(root), "embedded/static")
-    found: dict[str, System] = {}
-    for rule in ("", "fusion", *RULES):
-        kb = opened.enter_context(KnowledgeBase(without(source, rule) if rule else source))
-        kb.index()
-        found[rule or "ragkit"] = _answering(kb)
-    return found
+    memory = Memory()
+    return {
+        rule or "ragkit": answering(indexed(without(source, rule), opened, memory))
+        for rule in ("", "fusion", *RULES)
+    }
 
 
-def _answering(kb: KnowledgeBase) -> System:
+def answering(kb: KnowledgeBase) -> System:
+    """A knowledge base as it answers."""
     return lambda query: kb.answer(query, DEPTH).hits
 
 
@@ -230,8 +251,9 @@ def evaluate(
     names: Sequence[str],
     parts: Sequence[str],
     make: Callable[[Path, ExitStack], dict[str, System]],
+    most: int,
 ) -> dict[str, dict[str, Values]]:
-    """Part → set → values. Sets of one corpus share its index."""
+    """Part → set → values of the first `most` queries. Sets of one corpus share its index."""
     found: dict[str, dict[str, Values]] = {part: {} for part in parts}
     every = [sets.load(name, folder) for name in names]
     loaded = [each for each in every if any(query.part in parts for query in each.queries)]
@@ -241,7 +263,7 @@ def evaluate(
             asked = make(root, opened)
             for each in loaded:
                 for part in parts if each.root == root else ():
-                    queries = [query for query in each.queries if query.part == part]
+                    queries = [query for query in each.queries if query.part == part][:most]
                     if queries:
                         found[part][each.name] = scored(asked, queries)
         print(f"{root.name}: {time.perf_counter() - started:.0f} s", flush=True)
@@ -277,6 +299,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="SET", default=list(sets.NAMES))
     parser.add_argument("--ablate", action="store_true", help="each rule off, in place of peers")
     parser.add_argument("--minilm", action="store_true", help="with all-MiniLM-L6-v2 too; slow")
+    parser.add_argument("--most", type=int, default=1000, help="queries of each set and part")
     parser.add_argument("--write", action="store_true", help="held queries too; keep the results")
     options = parser.parse_args()
     parts = ("tune", "held") if options.write else ("tune",)
@@ -287,14 +310,14 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="ragkit-benchmark-") as folder:
         os.environ.setdefault("RAGKIT_CACHE_DIR", str(Path(folder, "cache")))
-        found = evaluate(options.folder, options.only, parts, columns)
+        found = evaluate(options.folder, options.only, parts, columns, options.most)
     for part, of in found.items():
         for measure in ("nDCG@10", "span hit@5", "coverage 4,000"):
             print(f"\n{part}\n\n{table({**of, **by_kind(of)}, measure)}")
     if options.write:
         name = "ablation" if options.ablate else "minilm" if options.minilm else "evaluation"
         baseline = "ragkit" if options.ablate else PLAIN
-        parameters = {"depth": DEPTH, "resamples": measures.RESAMPLES}
+        parameters = {"depth": DEPTH, "resamples": measures.RESAMPLES, "most": options.most}
         results.write(name, parameters, parts=summarised(found, baseline))
 
 

@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import tarfile
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from benchmarks import corpora, evaluation, keywords, releases, sets
 from benchmarks.judgements import Query, Span
 from benchmarks.making import documented, golang, javascript, pages, prose, python, questions
 from ragkit import Chunk, Hit
+from ragkit.kb.places import default_source
 
 PYTHON = '''\
 class Store:
@@ -322,3 +325,45 @@ def test_a_search_for_keywords_prefers_the_file_that_holds_most_of_them(tmp_path
     assert [hit.chunk.path for hit in found] == ["b.py", "a.py"]
     assert (found[0].chunk.start_line, found[0].chunk.end_line) == (21, 41)
     assert "Commit the Index" in found[0].chunk.text
+
+
+def test_sets_of_a_kind_are_pooled_query_by_query() -> None:
+    found = {
+        "web-forge": {"rrf": {"R@10": [1.0]}, "ragkit": {"R@10": [0.5]}},
+        "web-closure": {"rrf": {"R@10": [0.0, 1.0]}},
+        "celery": {"rrf": {"R@10": [0.25]}},
+    }
+    pooled = evaluation.by_kind(found)
+    assert pooled == {
+        "web": {"rrf": {"R@10": [1.0, 0.0, 1.0]}},
+        "changes": {"rrf": {"R@10": [0.25]}},
+    }
+
+
+def test_a_gain_is_that_of_the_same_queries() -> None:
+    values = {"rrf": {"R@10": [0.0, 1.0]}, "ragkit": {"R@10": [1.0, 1.0]}}
+    found = evaluation.summary(values, "rrf")
+    assert found["queries"] == 2
+    assert found["gains"] == {"ragkit": {"R@10": [0.5, 0.0, 1.0]}}
+
+
+def test_each_rule_can_be_switched_off_alone(tmp_path: Path) -> None:
+    source = default_source(tmp_path)
+    for rule in evaluation.RULES:
+        ranking = evaluation.without(source, rule).results.ranking
+        assert [name for name, on in asdict(ranking).items() if not on] == [rule]
+    assert evaluation.without(source, "fusion").results.fusion.strategy == "rrf"
+    assert evaluation.without(source, "") == source
+
+
+def test_the_columns_of_a_corpus_are_asked_and_judged(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name, body in (("store", "keep the size of files"), ("walk", "list folders in order")):
+        (tmp_path / "a" / f"{name}.py").write_text(f"def {name}():\n    '''{body}'''\n", "utf-8")
+    query = Query("1", "list folders", frozenset(["walk.py"]), (("walk.py", Span(1, 2)),))
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as opened:
+        patch.setenv("RAGKIT_CACHE_DIR", str(tmp_path / "cache"))
+        asked = evaluation.systems(tmp_path / "a", opened, ["static"])
+        values = evaluation.scored(asked, [query])
+    assert list(values) == ["keywords", "bm25", "vectors", "rrf", "ragkit"]
+    assert all(of["nDCG@10"] == [1.0] and of["span hit@5"] == [1.0] for of in values.values())
