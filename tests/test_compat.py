@@ -720,20 +720,6 @@ def test_a_reranker_that_fails_leaves_the_order_and_is_named(
     assert paths(answer.hits) == expected
 
 
-def test_a_reranker_that_does_not_answer_in_its_time_leaves_the_order_and_is_named(
-    write: Write, served: Runner
-) -> None:
-    config = write(RERANKED, notes(12))
-    expected = paths(found(config, "robins at the feeder"))
-    judged = JUDGED.replace("}", ", budget: 100ms}")
-    config.write_text(RERANKED + judged, encoding="utf-8")
-    served.fail("*/rerank", faults.HANG, rate=1.0)
-    with indexed(config) as kb:
-        answer = kb.answer("robins at the feeder")
-    assert [note.stage for note in answer.degraded] == ["reranking"]
-    assert paths(answer.hits) == expected
-
-
 def test_one_strategy_that_is_down_leaves_the_others_and_a_note(
     write: Write, served: Runner
 ) -> None:
