@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apsw
 import pytest
 
 from ragkit import stores
-from ragkit.stores import descriptions, schema
+from ragkit.stores import connection, descriptions, schema
 from ragkit.stores.sqlite import SqliteStore
 from ragkit.types import Chunk, Entry, Record
 
@@ -38,9 +39,9 @@ def put(store: SqliteStore, path: str) -> None:
 
 def made_older(path: Path) -> None:
     """Make the file what the version before descriptions wrote."""
-    connection = apsw.Connection(str(path))
-    connection.execute("drop table descriptions; pragma user_version = 1")
-    connection.close()
+    older = apsw.Connection(str(path))
+    older.execute("drop table descriptions; pragma user_version = 1")
+    older.close()
 
 
 def test_descriptions_are_found_by_their_keys_whatever_they_hold(opened: Opened) -> None:
@@ -87,9 +88,9 @@ def test_a_database_from_before_descriptions_is_read_and_then_brought_up(
     assert writer.is_complete, "nothing has to be indexed again"
     assert writer.descriptions([b"a"]) == reader.descriptions([b"a"]) == {b"a": "It counts birds."}
     assert writer.check() == []
-    connection = apsw.Connection(str(tmp_path / "x.db"))
-    assert connection.pragma("user_version") == schema.VERSION
-    connection.close()
+    file = apsw.Connection(str(tmp_path / "x.db"))
+    assert file.pragma("user_version") == schema.VERSION
+    file.close()
 
 
 def test_those_that_were_kept_first_are_let_go_first(
@@ -105,3 +106,22 @@ def test_those_that_were_kept_first_are_let_go_first(
     store.complete()
     kept = store.descriptions([bytes([n]) for n in range(8)])
     assert sorted(kept.values()) == ["0", "4", "5", "6", "7"], "two chunks, and three to spare"
+
+
+def test_a_look_that_began_before_the_first_write_finds_nothing_yet(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened()
+    real = connection.reader
+
+    def slow(path: Path, *, wait: float) -> apsw.Connection:
+        found = real(path, wait=wait)
+        store.keep_descriptions({b"a": "It counts birds."})  # by the thread that writes
+        store.keep_descriptions({b"b": "It counts more."})
+        return found
+
+    monkeypatch.setattr(connection, "reader", slow)
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(store.descriptions, [b"a"]).result() == {}
+        monkeypatch.undo()
+        assert thread.submit(store.descriptions, [b"a"]).result() == {b"a": "It counts birds."}

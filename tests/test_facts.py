@@ -23,7 +23,7 @@ def cut(path: str, text: str, size: int = 1500, *, code_aware: bool = True) -> l
 
 def lines_of(path: str, text: str) -> list[str]:
     (chunk,) = cut(path, text)
-    return facts([chunk])[0].lines
+    return facts([chunk], text)[0].lines
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,9 @@ def test_a_method_is_seen_in_its_class_though_its_chunk_lacks_the_header() -> No
         f"    def method_{n}(self, x: int) -> int:\n        return self.helper(x, {n})\n\n"
         for n in range(12)
     )
-    chunks = cut("a.py", f"class Store:\n{methods}", 300)
-    found = facts(chunks)
+    text = f"class Store:\n{methods}"
+    chunks = cut("a.py", text, 300)
+    found = facts(chunks, text)
     assert len(chunks) > 3
     last = found[-1]
     assert last.within == "Store"
@@ -124,8 +125,9 @@ def test_a_method_is_seen_in_its_class_though_its_chunk_lacks_the_header() -> No
 
 def test_the_middle_of_a_function_knows_which() -> None:
     body = "".join(f"    values.append(work({n}))\n" for n in range(60))
-    chunks = cut("a.py", f"def long_one(values):\n{body}", 300)
-    found = facts(chunks)
+    text = f"def long_one(values):\n{body}"
+    chunks = cut("a.py", text, 300)
+    found = facts(chunks, text)
     assert found[0].symbols[0].name == "long_one"
     assert found[1].symbols == ()
     assert found[1].within == "long_one"
@@ -133,10 +135,11 @@ def test_the_middle_of_a_function_knows_which() -> None:
 
 
 def test_facts_do_not_change_with_the_rest_of_the_file() -> None:
-    one = "def one(a):\n    return a\n"
-    before = cut("a.py", one + "\n\n" + "def two(b):\n    return b\n", 40)
-    after = cut("a.py", one + "\n\n" + "def three(c, d):\n    return open(c)\n", 40)
-    assert facts(before)[0] == facts(after)[0]
+    found = []
+    for rest in ("def two(b):\n    return b\n", "def three(c, d):\n    return open(c)\n"):
+        text = "def one(a):\n    return a\n\n\n" + rest
+        found.append(facts(cut("a.py", text, 40), text)[0])
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("sample", sorted(SAMPLES.iterdir()), ids=lambda path: path.name)
@@ -144,7 +147,7 @@ def test_facts_do_not_change_with_the_rest_of_the_file() -> None:
 def test_every_language_has_facts_of_at_most_eight_lines(sample: Path, size: int) -> None:
     text = sample.read_text(encoding="utf-8")
     chunks = cut(sample.name, text, size)
-    found = facts(chunks)
+    found = facts(chunks, text)
     assert len(found) == len(chunks)
     for told in found:
         assert 1 <= len(told.lines) <= LINES
@@ -158,7 +161,7 @@ def test_every_language_has_facts_of_at_most_eight_lines(sample: Path, size: int
 def test_a_chunk_of_overlapping_windows_has_the_facts_of_its_lines() -> None:
     text = "".join(f"def function_{n}():\n    return {n}\n\n\n" for n in range(40))
     chunks = cut("a.py", text, 200, code_aware=False)
-    for chunk, told in zip(chunks, facts(chunks), strict=True):
+    for chunk, told in zip(chunks, facts(chunks, text), strict=True):
         for symbol in told.symbols:
             assert f"def {symbol.name}"[:6] in chunk.text
 
@@ -166,11 +169,11 @@ def test_a_chunk_of_overlapping_windows_has_the_facts_of_its_lines() -> None:
 @given(st.text(max_size=300), st.sampled_from(["a.py", "a.go", "a.ts", "a.rb", "a.ex", "a.html"]))
 def test_any_text_has_facts(text: str, path: str) -> None:
     chunks = cut(path, text, 60)
-    found = facts(chunks)
+    found = facts(chunks, text)
     assert len(found) == len(chunks)
     assert all(len(told.lines) <= LINES for told in found)
 
 
 def test_nothing_is_told_of_nothing() -> None:
-    assert facts([]) == []
+    assert facts([], "") == []
     assert Facts().lines == []

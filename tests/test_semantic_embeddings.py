@@ -575,10 +575,10 @@ def test_questions_that_have_no_room_together_are_asked_one_after_the_other() ->
 
 def test_prose_is_embedded_below_its_heading() -> None:
     chunk = Chunk("a.md", 0, "Text.", 0, 5, 1, 1, "Birds > Seeds")
-    (told,) = facts([chunk])
+    (told,) = facts([chunk], chunk.text)
     assert described_text(chunk, told, "It tells.") == "Inside: Birds > Seeds\n\nIt tells."
     plain = Chunk("a.txt", 0, "Text.", 0, 5, 1, 1)
-    assert described_text(plain, facts([plain])[0], "It tells.") == "It tells."
+    assert described_text(plain, facts([plain], plain.text)[0], "It tells.") == "It tells."
 
 
 def test_the_marks_of_settings_differ() -> None:

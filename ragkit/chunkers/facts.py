@@ -1,8 +1,8 @@
 """What a chunk of source code holds, by its syntax: definitions, imports, calls.
 
-The document is put together again from its chunks and parsed as a whole, so that a method is seen
-in its class and a chunk that begins in the middle of a function knows of which. What is told of a
-chunk lies in it, but for the names of what encloses it and the package.
+The document is parsed as a whole, so that a method is seen in its class and a chunk that begins in
+the middle of a function knows of which. What is told of a chunk lies in it, but for the names of
+what encloses it and the package.
 """
 
 from __future__ import annotations
@@ -99,10 +99,11 @@ def listed(words: Iterable[str], comma: str = ", ") -> str:
     return comma.join(different[:_LISTED]) + more
 
 
-def facts(chunks: Sequence[Chunk]) -> list[Facts]:
-    """The facts of each of the chunks of one document, in order.
+def facts(chunks: Sequence[Chunk], text: str) -> list[Facts]:
+    """The facts of each of these chunks of one document, in order.
 
-    Without a grammar, and for what is no code, only what the chunks say themselves.
+    `text` is the document's, at least up to the last of them. Without a grammar, and for what is
+    no code, only what the chunks say themselves.
     """
     from ragkit.chunkers.code import ascii_source
     from ragkit.chunkers.grammars import parse
@@ -110,10 +111,9 @@ def facts(chunks: Sequence[Chunk]) -> list[Facts]:
 
     if not chunks:
         return []
-    language = language_of(chunks[0].path, chunks[0].text[:200])
+    language = language_of(chunks[0].path, text[:200])
     root = None
     if language and language in RULES:
-        text = _put_together(chunks)
         source = ascii_source(text)
         root = parse(language, source)
     if root is None or language is None:
@@ -121,23 +121,6 @@ def facts(chunks: Sequence[Chunk]) -> list[Facts]:
     found = _Reading(language, text, source)
     found.read(root)
     return [found.of(chunk) for chunk in chunks]
-
-
-def _put_together(chunks: Sequence[Chunk]) -> str:
-    """The document as far as its chunks hold it; only whitespace lies between them.
-
-    Offsets and lines are those of the document; chunks may overlap.
-    """
-    pieces: list[str] = []
-    end, line = 0, 1
-    for chunk in sorted(chunks, key=lambda chunk: chunk.start):
-        if chunk.start > end:
-            breaks = min(max(chunk.start_line - line, 0), chunk.start - end)
-            pieces.append(" " * (chunk.start - end - breaks) + "\n" * breaks)
-        pieces.append(chunk.text[max(end - chunk.start, 0) :])
-        if chunk.end > end:
-            end, line = chunk.end, chunk.end_line
-    return "".join(pieces)
 
 
 _IMPORT = re.compile(r"(?:^|_)(?:imports?|include|using|use|open)(?:_|$)")

@@ -315,11 +315,13 @@ class SqliteStore:
     @contextmanager
     def _reading(self) -> Iterator[tuple[Reader, int | None]]:
         """This thread's reader and the index's id, None before its first write; one snapshot."""
+        # subtle: known before there is a reader, as another thread may make the index meanwhile
+        seen = self._seen
         with connections.translated(self.path):
             reader = self._reader()
             try:
                 reader.sql.execute("begin")
-                yield reader, self._index(reader.sql)
+                yield reader, self._index(reader.sql, seen)
             finally:
                 with suppress(apsw.Error):  # an I/O error has ended the transaction already
                     reader.sql.execute("rollback")
@@ -347,7 +349,7 @@ class SqliteStore:
             writer = self._writer
             try:
                 writer.execute("begin immediate")
-                index = self._index(writer)
+                index = self._index(writer, self._seen)
                 if index is None:
                     index = self._create(writer)
                 yield writer, index
@@ -357,9 +359,8 @@ class SqliteStore:
                     writer.execute("rollback")
                 raise
 
-    def _index(self, connection: apsw.Connection) -> int | None:
-        """The id of this index; None before its first write."""
-        seen = self._seen  # subtle: before the look, as another thread may make the index after it
+    def _index(self, connection: apsw.Connection, seen: bool) -> int | None:
+        """The id of this index; None before its first write. `seen`: it was there before."""
         found = connections.query(
             connection,
             "select id, dimensions from indexes where name = ? and fingerprint = ?",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ragkit.strategies.chunked_embeddings import embedded_text, nearest, with_vectors
 from ragkit.strategies.describing import Describer, Description
 from ragkit.types import ANYTHING, Embedder, Entry, Filter, Hit, Store
+from ragkit.whole_files import joined
 
 if TYPE_CHECKING:
     from ragkit.chunkers.facts import Facts
@@ -147,11 +148,11 @@ def described_text(chunk: Chunk, facts: Facts, description: str) -> str:
 
 
 def _facts_of(entries: Sequence[Entry]) -> list[Facts]:
-    """The facts of each, in order; those of one document are read together."""
+    """The facts of each, in order; the chunks of a document are all there."""
     from ragkit.chunkers.facts import facts
 
     by_path: dict[str, list[Chunk]] = {}
     for entry in entries:
         by_path.setdefault(entry.chunk.path, []).append(entry.chunk)
-    found = {path: iter(facts(chunks)) for path, chunks in by_path.items()}
+    found = {path: iter(facts(chunks, joined(chunks))) for path, chunks in by_path.items()}
     return [next(found[entry.chunk.path]) for entry in entries]
