@@ -235,7 +235,9 @@ def test_rules_reorder_and_neither_lose_nor_invent(query: str, hits: list[Hit]) 
 
 @settings(max_examples=200, deadline=None)
 @given(some_query, some_hits, st.sampled_from([1 / 64, 1 / 4, 8.0]), st.sampled_from([-4, 0, 2]))
-def test_rules_weigh_the_same_on_every_scale(query: str, hits: list[Hit], unit: float, zero: float) -> None:
+def test_rules_weigh_the_same_on_every_scale(
+    query: str, hits: list[Hit], unit: float, zero: float
+) -> None:
     if len({hit.score for hit in hits}) > 1:
         scaled = [Hit(h.chunk, zero + unit * h.score, h.scores) for h in hits]
         expected = [zero + unit * h.score for h in ranked(query, hits)]

@@ -36,6 +36,14 @@ def symbols(context: str) -> tuple[Symbol, ...]:
 
 
 @lru_cache(maxsize=16384)
+def defined(context: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The names that it defines, and the stems of their words."""
+    found = symbols(context)
+    stems = (symbol.stems for symbol in found)
+    return frozenset(symbol.name for symbol in found), frozenset().union(*stems)
+
+
+@lru_cache(maxsize=16384)
 def headings(context: str) -> tuple[frozenset[str], frozenset[str]]:
     """The stems of the last heading of a path of headings, and of all."""
     last = context.rpartition(" > ")[2]

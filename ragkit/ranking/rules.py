@@ -20,7 +20,7 @@ _HEADING, _HEADINGS = 0.2, 0.5
 _STEM, _WHOLE_STEM = 0.1, 0.1
 _FILE = 0.5
 _COHERENT, _OTHERS = 0.1, 3
-_PHRASES, _READ = 1.0, 60
+_PHRASES, _READ = 1.0, 40
 
 _KEYWORDS = (
     "def|class|func|function|fn|struct|interface|trait|enum|type|module|namespace|record|object"
@@ -42,7 +42,7 @@ def _defines(hit: Hit, names: set[str], pattern: re.Pattern[str] | None) -> bool
     if paths.is_prose(chunk.path):
         return False
     if chunk.context:
-        return any(symbol.name in names for symbol in contexts.symbols(chunk.context))
+        return not names.isdisjoint(contexts.defined(chunk.context)[0])
     return bool(pattern and pattern.search(chunk.text))
 
 
@@ -60,14 +60,15 @@ def symbols(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[
     Two words at least must agree, one of them of the name itself. What counts is the share of the
     words of name and scopes that the query has, and that share times the query's share.
     """
-    found = []
-    for hit in hits:
-        best = 0.0
-        if hit.chunk.context and not paths.is_prose(hit.chunk.path):
-            for symbol in contexts.symbols(hit.chunk.context):
-                best = max(best, _agreement(symbol, asked.stems))
-        found.append(1 + best)
-    return found
+    factors = [1.0] * len(hits)
+    for i, hit in enumerate(hits):
+        context = hit.chunk.context
+        if not context or asked.stems.isdisjoint(contexts.defined(context)[1]):
+            continue
+        if not paths.is_prose(hit.chunk.path):
+            said = (_agreement(symbol, asked.stems) for symbol in contexts.symbols(context))
+            factors[i] += max(said)
+    return factors
 
 
 def _agreement(symbol: contexts.Symbol, stems: frozenset[str]) -> float:
@@ -103,13 +104,14 @@ def headings(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list
 
 def names(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
     """Lift files whose name the query says: in part, and more where it says all of it."""
-    found = []
-    for hit in hits:
-        stem = paths.stem_terms(hit.chunk.path)
+    factors: dict[str, float] = {}
+    for path in {hit.chunk.path for hit in hits}:
+        stem = paths.stem_terms(path)
         matched = len(stem & asked.words)
-        lift = _STEM * matched / len(stem) if matched else 0.0
-        found.append(1 + lift + (_WHOLE_STEM if lift == _STEM else 0.0))
-    return found
+        factors[path] = 1 + (_STEM * matched / len(stem) if matched else 0.0)
+        if stem and matched == len(stem):
+            factors[path] += _WHOLE_STEM
+    return [factors[hit.chunk.path] for hit in hits]
 
 
 def phrases(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
@@ -133,13 +135,15 @@ def files(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[fl
     and chunk are the same, and it would only count words twice: the lift shrinks with the share
     of hits that are the only one of their file and stand at its beginning.
     """
+    keys = {key for hit in hits for key in hit.scores if key.endswith(".file")}
     scores: dict[str, float] = {}
-    chunks = Counter(hit.chunk.path for hit in hits)
+    chunks: Counter[str] = Counter()
     for hit in hits:
-        for key, score in hit.scores.items():
-            if key.endswith(".file"):
-                path = hit.chunk.path
-                scores[path] = max(score, scores.get(path, 0.0))
+        path = hit.chunk.path
+        chunks[path] += 1
+        for key in keys:
+            if hit.scores.get(key, 0.0) > scores.get(path, 0.0):
+                scores[path] = hit.scores[key]
     best = max(scores.values(), default=0.0)
     if best <= 0:
         return [1.0] * len(hits)
