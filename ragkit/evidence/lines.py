@@ -14,6 +14,7 @@ from ragkit.whole_files import joined
 LONGEST_LINE = 1_000
 """Characters; a longer line is taken in pieces, since none may be worth a whole budget."""
 
+_BROKEN = 4.0  # tokens that a word has more than its two parts, at most
 _PIECE = 400  # characters of such a piece, about
 _WORD_END = re.compile(r"\s+")
 
@@ -34,7 +35,8 @@ class Lines:
         if unit not in self._tokens:
             end = self.starts[unit + 1] if unit + 1 < len(self.starts) else len(self.text)
             text = self.text[self.starts[unit] : end]
-            self._tokens[unit] = tokens_of(text if text.endswith("\n") else text + "\n")
+            broken = not text[-1:].isspace() and end < len(self.text)
+            self._tokens[unit] = tokens_of(text.removesuffix("\n") + "\n") + _BROKEN * broken
         return self._tokens[unit]
 
     def lines_in(self, first: int, last: int) -> int:
