@@ -18,7 +18,16 @@ from pathlib import Path
 
 from benchmarks import judgements, making, releases, sets
 from benchmarks.judgements import Query
-from benchmarks.making import documented, golang, javascript, pages, prose, python, questions
+from benchmarks.making import (
+    documented,
+    golang,
+    javascript,
+    pages,
+    prose,
+    python,
+    questions,
+    snippets,
+)
 from benchmarks.releases import Release
 
 A_SET = 120
@@ -72,6 +81,12 @@ def functions(
         f"docstrings-{name}": documented.queries(moved[: len(asked)]),
         f"web-{name}": documented.queries(moved[len(asked) :], question),
     }
+
+
+def functions_alone(name: str, texts: making.Texts) -> tuple[making.Texts, dict[str, list[Query]]]:
+    """Question → function, each a file."""
+    files, asked = snippets.snippets(texts, A_SET)
+    return files, {f"snippets-{name}": asked}
 
 
 def pages_of(name: str, texts: making.Texts) -> tuple[making.Texts, dict[str, list[Query]]]:
@@ -187,6 +202,15 @@ CORPORA = (
         kept=SOURCES,
         below="closure/goog/",
         passed=re.compile(r"^(i18n|locale|proto2|demos|testing|cssom|soy)/|_test\."),
+    ),
+    Corpus(
+        "xarray",
+        _pypi(
+            "xarray",
+            "2026.9.0",
+            "6abc69694c22fa1f0fb2f357ff4e41d88beb4477ed71091f944b7dbf67ed54fe",
+        ),
+        partial(functions_alone, "xarray"),
     ),
     Corpus(
         "node",

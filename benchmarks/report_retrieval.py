@@ -11,6 +11,7 @@ KINDS = {
     "changes": "text of a change → files",
     "docstrings": "docstring → function",
     "web": "web-like question → function",
+    "snippets": "web-like question → file of one function",
     "documentation": "question → section",
     "excerpts": "excerpt → place in long prose",
     "abstracts": "first sentence → short text",

@@ -9,6 +9,7 @@ The names are `sets.NAMES`; what comes before the hyphen is the kind:
     celery, sqlfluff, sqlalchemy   text of a change → files and lines (benchmarks/data/retrieval)
     docstrings-…                   first paragraph of a documentation comment → the function
     web-…                          short question, as typed into a search field → the function
+    snippets-…                     the same, each function a file, none with its comment
     documentation-…                question → page and section
     excerpts-…                     words as they stand in a long text → file and place
     abstracts-…                    what a short text is about → the text
@@ -38,6 +39,7 @@ NAMES = (
         for kind in ("docstrings", "web")
         for name in ("dulwich", "networkx", "go-git", "go-net", "forge", "closure")
     ),
+    "snippets-xarray",
     "documentation-node",
     "documentation-buildbot",
     "documentation-python",

@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 
 from benchmarks import corpora, evaluation, keywords, releases, sets
 from benchmarks.judgements import Query, Span
-from benchmarks.making import documented, golang, javascript, pages, prose, python, questions
+from benchmarks.making import (
+    documented,
+    golang,
+    javascript,
+    pages,
+    prose,
+    python,
+    questions,
+    snippets,
+)
 from ragkit import Chunk, Hit
 from ragkit.kb.places import default_source
 
@@ -24,7 +33,7 @@ PYTHON = '''\
 class Store:
     @cached
     def size(self, unit):
-        """Give the size of the store in a unit.
+        """Return the size of the store in a unit.
 
         More of it.
         """
@@ -68,7 +77,7 @@ Store.prototype.size = function(unit) {
 function other() { return 2; }
 """
 LANGUAGES = [
-    (python.documented, "a.py", PYTHON, "Give the size of the store in a unit.", "size"),
+    (python.documented, "a.py", PYTHON, "Return the size of the store in a unit.", "size"),
     (golang.documented, "a.go", GO, "Size gives the size of the store in a unit.", "Size"),
     (javascript.documented, "a.js", JAVASCRIPT, "Gives the size of the Store in a unit.", "size"),
 ]
@@ -145,6 +154,15 @@ def test_a_question_is_made_of_the_first_sentence_in_plain_words(
 )
 def test_what_nobody_would_type_is_no_question(said: str) -> None:
     assert questions.question(said, "f", "golang") == ""
+
+
+def test_a_snippet_is_a_function_without_its_docstring() -> None:
+    texts, (query,) = snippets.snippets({"b.py": PYTHON, "tests/b.py": PYTHON}, 5)
+    ((path, source),) = texts.items()
+    assert query.relevant == {path}
+    assert "size of store in unit" in query.text
+    assert source.startswith("@cached")
+    assert "Return the" not in source
 
 
 MARKDOWN = """\
