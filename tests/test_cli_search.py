@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ragkit import KnowledgeBase
+from ragkit.cli import explaining
 from ragkit.evidence import tokens_of
-from ragkit.types import Filter
+from ragkit.types import Chunk, Filter, Hit
 
 Ragkit = Callable[..., Any]
 
@@ -198,3 +200,26 @@ def test_no_hit_names_the_thresholds(ragkit: Ragkit, project: Path) -> None:
     config = configured(project, "        threshold: 500\n")
     done = ragkit("search", "squirrel", "--config", config)
     assert done.err.endswith("no hit: none reaches the threshold 500 of bm25\n")
+
+
+def test_the_history_of_a_hit_has_a_line_for_each_stage() -> None:
+    chunk = Chunk("a.py", 0, "x", 0, 1, 3, 4)
+    scores = {
+        "bm25": 7.25, "bm25.file": 3.5, "bm25.rank": 2, "vectors": 0.5, "vectors.rank": 1,
+        "rrf": 0.033, "rule.names": 1.2, "rule.noise": 0.5, "topology": 0.25,
+        "reranking": 0.9, "reranking.rank": 4, "blend": 0.8, "blend.rank": 3,
+    }  # fmt: skip
+    hit = Hit(chunk, 0.8, scores)
+    ranks = explaining.Ranks()
+    for stage, stood in (("fusion", 5), ("rules", 2), ("reranking", 3), ("limit", 1)):
+        better = [replace(hit, chunk=replace(chunk, path=str(i))) for i in range(1, stood)]
+        ranks(stage, [*better, hit])
+    assert list(explaining.history(hit, ranks.of(hit))) == [
+        ("searched", "bm25 7.250 (#2), bm25.file 3.500, vectors 0.500 (#1)"),
+        ("fused", "rrf 0.033 (#5)"),
+        ("rules", "names ×1.2, noise ×0.5 → #2"),
+        ("nearby", "topology 0.250"),
+        ("reranked", "reranking 0.900 (#4), blend 0.800 (#3)"),
+        ("score", "0.800 (#1)"),
+    ]
+    assert ranks.of(replace(hit, chunk=replace(chunk, path="other.py"))) == {}
