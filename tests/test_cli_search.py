@@ -217,7 +217,7 @@ def test_the_history_of_a_hit_has_a_line_for_each_stage() -> None:
     assert list(explaining.history(hit, ranks.of(hit))) == [
         ("searched", "bm25 7.250 (#2), bm25.file 3.500, vectors 0.500 (#1)"),
         ("fused", "rrf 0.033 (#5)"),
-        ("rules", "names ×1.2, noise ×0.5 → #2"),
+        ("rules", "names ×1.200, noise ×0.500 → #2"),
         ("nearby", "topology 0.250"),
         ("reranked", "reranking 0.900 (#4), blend 0.800 (#3)"),
         ("score", "0.800 (#1)"),

@@ -63,7 +63,7 @@ def history(hit: Hit, ranks: Mapping[str, int]) -> Iterator[tuple[str, str]]:
         if name.endswith(".rank"):
             continue
         if name.startswith("rule."):
-            groups.setdefault("rules", []).append(f"{name[5:]} ×{score:.3g}")
+            groups.setdefault("rules", []).append(f"{name[5:]} ×{score:.3f}")
         elif name in _SECOND:
             groups.setdefault("reranked", []).append(_scored(name, score, scores.get(_rank(name))))
         elif name in found or name.rpartition(".")[0] in found:
