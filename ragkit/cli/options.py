@@ -34,7 +34,9 @@ def print_json(value: object) -> None:
     """One JSON value to stdout, readable by people too."""
     import json
 
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    # half a surrogate pair, out of a query or a path, becomes the escape that JSON has for it
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 def say(notice: str) -> None:

@@ -17,10 +17,10 @@ _NAME = re.compile(r"[A-Za-z_$][\w$]{2,}")
 _CASED = re.compile(r"[a-z0-9][A-Z]|[A-Za-z0-9]_[A-Za-z0-9]|^_|[A-Z]{2,}[a-z]")
 """Marks of a name in code: `fooBar`, `foo_bar`, `_foo`, `HTTPServer`."""
 _MARKED = re.compile(
-    r"`{1,2}([^`\n]{2,200})`{1,2}|([A-Za-z_$][\w$]+)\("
+    r"`{1,2}([^`\n]{2,200})`{1,2}|(?<![\w$])([A-Za-z_$][\w$]++)\("
     r"|(?<![\w./])([A-Za-z_]\w*(?:(?:\.|::|->|\#)[A-Za-z_]\w+)+)"
 )
-"""What is quoted as code, called, or dotted."""
+"""What is quoted as code, called, or dotted; a word of any length is tried from its start alone."""
 _QUESTION = re.compile(
     r"\s*(?:how|what|why|where|when|which|who|can|could|does|do|is|are|should)\b|.*\?\s*$",
     re.IGNORECASE | re.DOTALL,
