@@ -40,8 +40,8 @@ _FEW = 20
 The last of a few candidates is hardly worse than the first: no fusion has gone far down."""
 
 
-_WORDS = 0.1
-_NAMED = 1.3
+_WORDS = 0.07
+_NAMED = 1.8
 
 
 def ranked(query: str, hits: Sequence[Hit], off: Collection[str] = ()) -> list[Hit]:
