@@ -10,6 +10,7 @@ import ipaddress
 import json
 import ssl
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -180,6 +181,8 @@ class Client:
         with self._opening:
             if self._kept is None:
                 self._kept = self._open()
+                # whoever uses it after `close`, as a call that is late, closes nothing
+                weakref.finalize(self, self._kept.close).atexit = False
             return self._kept
 
     def _open(self) -> httpx2.Client:

@@ -89,6 +89,7 @@ class RemoteReranker:
         self._starting = threading.Lock()
         self._is_checked = False
         self._broken: tuple[str, str] | None = None
+        self._closed = threading.Event()
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
         """One score from 0 to 1 for each text, in order; 0 for one without any letter.
@@ -117,7 +118,8 @@ class RemoteReranker:
             return self._check()
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Let the connections go; a call that is under way is not tried again."""
+        self._closed.set()
         self._client.close()
 
     def _check(self) -> tuple[float, float]:
@@ -259,6 +261,8 @@ class RemoteReranker:
         timeout = patience.answer if is_warm else patience.load
 
         def attempt() -> Reply:
+            if self._closed.is_set():
+                raise ModelError(f"{self.name} is closed")
             reply = self._client.send("POST", path, body, timeout=timeout)
             if count > 1 and reply.status >= 400:
                 failure = failure_of(reply)
@@ -270,7 +274,7 @@ class RemoteReranker:
             attempt,
             deadline=patience.query if is_warm else patience.load,
             restarts=2 if is_warm else 0,
-            sleep=lambda seconds: time.sleep(seconds * patience.pause),
+            sleep=lambda seconds: self._closed.wait(seconds * patience.pause),
         )
 
     def _read(self, answer: Any, count: int) -> list[float]:
