@@ -27,11 +27,11 @@ _FOLDERS = {
     "test": "t test tests testing testdata test-data __tests__ __mocks__ __snapshots__ spec specs "
     "e2e fixture fixtures mock mocks androidTest integrationTest",
     "example": "example examples sample samples demo demos benchmark benchmarks bench perf",
-    "vendored": "vendor vendors vendored third_party third-party thirdparty _vendor external "
-    "extern deps node_modules bower_components",
-    "generated": "generated gen __generated__ autogen",
-    "migration": "migrations migrate alembic",
-    "locale": "locale locales i18n l10n translations lang",
+    "vendored": "vendor vendors vendored third_party third-party thirdparty _vendor "
+    "node_modules bower_components",
+    "generated": "generated __generated__ autogen",
+    "migration": "migrations alembic",
+    "locale": "locale locales i18n l10n translations",
 }
 _KIND_OF_FOLDER = {name: kind for kind, names in _FOLDERS.items() for name in names.split()}
 

@@ -117,14 +117,15 @@ def names(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[fl
 def phrases(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
     """Lift chunks that hold what the query says, word for word: each four words in a row count.
 
-    Only the best `_READ` are read: what is quoted has the words, so it is among them.
+    The share of them counts squared: a common turn of phrase says little, a whole excerpt all. Only
+    the best `_READ` are read: what is quoted has the words, so it is among them.
     """
     factors = [1.0] * len(hits)
     if asked.phrases:
         for i in nlargest(_READ, range(len(hits)), key=shares.__getitem__):
             text = " ".join(hits[i].chunk.text.lower().split())
             held = sum(phrase in text for phrase in asked.phrases)
-            factors[i] += _PHRASES * held / len(asked.phrases)
+            factors[i] += _PHRASES * (held / len(asked.phrases)) ** 2
     return factors
 
 
