@@ -224,7 +224,16 @@ def test_an_ignored_file_is_told_with_the_rule(project: Path) -> None:
     (project / "build" / "out.txt").write_text("squirrel")
     found = asked(project, "squirrel", "build/out.txt")
     lost(found, "ignored", "build/ is left out", ".gitignore:2: build/")
-    assert found.remedies == ("`!build/out.txt` in a .ragkitignore brings it back",)
+
+
+@pytest.mark.parametrize("path", ["debug.log", "build/out.txt", "node_modules/x/a.js", "uv.lock"])
+def test_what_a_remedy_says_about_ragkitignore_is_true(project: Path, path: str) -> None:
+    file = project / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("let plumage = 'blue'\n")
+    (remedy,) = asked(project, "plumage", path).remedies
+    (project / ".ragkitignore").write_text(remedy.split("`")[1] + "\n")
+    assert asked(project, "plumage", path).verdict == "hit"
 
 
 def test_what_stays_out_by_name_size_or_kind_is_told(project: Path) -> None:
@@ -470,7 +479,7 @@ def test_the_command_says_it_in_words_and_by_its_exit_code(ragkit: Ragkit, proje
     done = ragkit("why-not", "is_squirrel", "debug.log", project)
     assert done.code == 1
     assert "ignored (.gitignore:1: *.log)" in done.out
-    assert "try: `!debug.log` in a .ragkitignore brings it back" in done.out
+    assert "try: `!debug.log` in a .ragkitignore at the root brings it back" in done.out
     done = ragkit("why-not", "is_squirrel weigh", "README.md:11", project, "--limit", 1)
     assert done.code == 1
     assert "try: --limit " in done.out

@@ -16,6 +16,9 @@ from ragkit.files.repository import enclosing_repository, read_small
 from ragkit.files.rules import MARKS, Rules
 from ragkit.types import File, Skip
 
+OWN = "ragkit's own database"
+"""Why a database stays out, whatever else is said."""
+
 _NOTEBOOK_BYTES = 20_000_000  # most of a notebook is its pictures, which are not indexed
 _CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55"  # https://bford.info/cachedir/
 
@@ -120,7 +123,7 @@ class _Walk:
         if not _is_storable(path):
             return Skip(_storable(path), "unreadable", "its name is not UTF-8")
         if location in self._own:
-            return Skip(path, "default", "ragkit's own database")
+            return Skip(path, "default", OWN)
         if skip := _binary_by_name(path, name):
             return skip
         return self._file(path, location, lambda: os.stat(location)) or Skip(
@@ -212,7 +215,7 @@ class _Walk:
     ) -> Skip | None:
         """Why a name stays out, whatever is behind it; `wanted`, it overrules all but the last."""
         if location in self._own:
-            return Skip(path, "default", "ragkit's own database")
+            return Skip(path, "default", OWN)
         if not wanted:
             if name in known.FOLDERS if folder else name in known.FILES:
                 return Skip(path, "default", name)

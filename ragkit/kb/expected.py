@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ragkit.errors import QueryError
 from ragkit.files.content import human
+from ragkit.files.walk import OWN
 from ragkit.filters import test_of
 from ragkit.kb.explanation import Step
 from ragkit.types import Chunk, File, Filter, Index, Record, Skip
@@ -71,6 +72,8 @@ class Standing:
     steps: tuple[Step, ...] = ()
     last_line: int = 0
     """Of what is indexed of it; 0 where nothing is."""
+    back: str = ""
+    """What a `!` in a .ragkitignore would have to name for it to be found; "" where none helps."""
 
 
 def place_of(text: str, root: str) -> tuple[str, int | None]:
@@ -159,6 +162,10 @@ def nearest(path: str, known: Iterable[str]) -> list[str]:
     return [one for one in best if likeness[one] >= least]
 
 
+_BY_NAME = ("ignored", "default", "generated", "minified")
+"""Rules of the walk, which looks at no content, that `.ragkitignore` overrules."""
+
+
 def standing(index: Index, sought: Expected, docs: Sequence[str]) -> Standing:
     """Look for it among the files on the disk, then among those that the index remembers."""
     found, skips = [], []
@@ -179,6 +186,7 @@ def standing(index: Index, sought: Expected, docs: Sequence[str]) -> Standing:
 
 def _left_out(sought: Expected, skips: Sequence[Skip], docs: Sequence[str]) -> Standing:
     """Nothing of it is found by the walk over the folders, nor indexed from earlier."""
+    back = ""
     if not skips:
         verdict, detail = "outside", f"it is not below `docs`: {', '.join(docs)}"
     elif sought.is_folder and not any(sought.lies_in(skip.path) for skip in skips):
@@ -189,7 +197,9 @@ def _left_out(sought: Expected, skips: Sequence[Skip], docs: Sequence[str]) -> S
         skip = skips[0]
         inside = f"{skip.path}/ is left out: " if skip.path != sought.path else ""
         verdict, detail = skip.rule, f"{inside}{_words(skip.rule, skip.detail)}"
-    return Standing(verdict, detail, (Step("files", False, detail=detail),))
+        if skip.rule in _BY_NAME and skip.detail != OWN:
+            back = f"{skip.path}/" if inside or sought.is_folder else skip.path
+    return Standing(verdict, detail, (Step("files", False, detail=detail),), back=back)
 
 
 def _folder(found: Sequence[File], records: Sequence[Record]) -> Standing:

@@ -57,7 +57,6 @@ class Explanation:
 
 
 _CONTENT = "its content decides; search what it was made from"
-_BACK = "`!{path}` in a .ragkitignore brings it back"
 _NARROW = "narrow the search: --path, --lang, --type"
 
 REMEDIES: Mapping[str, tuple[str, ...]] = {
@@ -65,8 +64,6 @@ REMEDIES: Mapping[str, tuple[str, ...]] = {
     "not-indexed": ("index it: `ragkit index`",),
     "stale": ("bring the index up to date: `ragkit index`",),
     "failed": ("mend what the failure names, then `ragkit index`",),
-    "ignored": (_BACK,),
-    "default": (_BACK,),
     "symlink": ("ask for the file that it leads to",),
     "special": ("only regular files are indexed",),
     "too-large": ("split it, so that one file does not crowd out all others",),
@@ -84,4 +81,4 @@ REMEDIES: Mapping[str, tuple[str, ...]] = {
     "limit": (_NARROW,),
     "fusion": (_NARROW,),
 }
-"""What helps, whatever the query is, by verdict; `{path}` is the expected one."""
+"""What helps, whatever the query is, by verdict."""

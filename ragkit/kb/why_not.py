@@ -56,7 +56,11 @@ def why_not(
     case = Explanation(query, sought.path, sought.line, kb.most(limit), "", "", steps=entry)
     if not last:
         summary = f"{sought.location} is not in the index: {best.detail}"
-        return _with_remedies(replace(case, verdict=best.verdict, summary=summary))
+        case = replace(case, verdict=best.verdict, summary=summary)
+        if best.back:
+            back = f"`!{best.back}` in a .ragkitignore at the root brings it back"
+            return replace(case, remedies=(back,))
+        return _with_remedies(case)
     if not whole.is_open:
         step = filtered(kb.indexes, sought, whole)
         case = replace(case, steps=(*case.steps, step))
@@ -67,8 +71,7 @@ def why_not(
 
 
 def _with_remedies(case: Explanation, *first: str) -> Explanation:
-    always = [line.format(path=case.path) for line in REMEDIES.get(case.verdict, ())]
-    return replace(case, remedies=(*first, *always))
+    return replace(case, remedies=(*first, *REMEDIES.get(case.verdict, ())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,8 @@ class _Followed:
             verdict, why = found.verdict, found.detail
         needed = self._needed()
         first = [f"--limit {needed} shows it"] if needed else []
+        if verdict == "candidates":
+            first.append("ask in words that it has, or in a sentence that says what it does")
         case = replace(case, verdict=verdict, summary=f"{place} is no hit: {why}", needed=needed)
         return _with_remedies(case, *first)
 
