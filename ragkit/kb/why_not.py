@@ -194,7 +194,7 @@ class _Followed:
             said = self._said(stage, later[within[-1]][1][(was or 1) - 1], hits, self._rank(hits))
             why = f" ({said})" if said else ""
             moved = f"{stage} moved it from rank {was} to {self._rank(hits)}{why}"
-            if hits is later[-1][1]:
+            if self._rank(hits) == rank:
                 return stage, f"{moved}, and the limit is {limit}"
             return stage, f"{moved}; {place}"
         return "limit", place
