@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragkit import KnowledgeBase
-from ragkit.config.rag import Results, Source, StrategySettings
+from ragkit.config.rag import (
+    Chunking,
+    Fusion,
+    Prefetch,
+    Results,
+    Source,
+    StrategySettings,
+    TopologyPrior,
+)
 from ragkit.errors import QueryError, StoreMismatch
 from ragkit.kb.expected import nearest, place_of
 from ragkit.kb.explanation import Explanation, Step
@@ -127,6 +136,37 @@ def test_the_number_of_a_hit_is_that_of_the_search(
                 if found.needed:
                     assert kb.why_not(words, root / path, line, found.needed).rank == found.needed
                     assert kb.why_not(words, root / path, line, found.needed - 1).rank is None
+
+
+@pytest.mark.parametrize("limit", [1, 3, 10])
+@pytest.mark.parametrize(
+    "kind", ["plain", "other chunks", "whole files", "rrf", "convex", "copies", "prefetch", "prior"]
+)
+def test_the_number_of_a_hit_is_that_of_the_search_however_it_is_configured(
+    source: Callable[..., Source], kind: str, limit: int
+) -> None:
+    strategies = [BM25, replace(VECTORS, chunking=Chunking(size=150))]
+    if kind == "plain":
+        strategies = [BM25, VECTORS]
+    changed: dict[str, dict[str, Any]] = {
+        "whole files": {"return_full_content": True},
+        "rrf": {"fusion": Fusion(strategy="rrf", k=60)},
+        "convex": {"fusion": Fusion(strategy="convex")},
+        "copies": {"deduplicate": False},
+        "prefetch": {"prefetch": Prefetch(enabled=True)},
+        "prior": {"topology_prior": TopologyPrior(enabled=True)},
+    }
+    with opened(source(*strategies, **changed.get(kind, {}))) as kb:
+        kb.index()
+        hits = kb.search(QUERY, limit)
+        for path in ("README.md", "src/feeder.py", "src/storage.go", "notes/todo.txt"):
+            ranks = [rank for rank, hit in enumerate(hits, 1) if hit.chunk.path == path]
+            found = kb.why_not(QUERY, path, limit=limit)
+            assert found.rank == next(iter(ranks), None)
+            assert (found.verdict == "hit") == bool(ranks)
+            if found.needed:
+                shown = {hit.chunk.path for hit in kb.search(QUERY, found.needed)}
+                assert path in shown
 
 
 # which file is meant
@@ -268,8 +308,6 @@ def test_what_stays_out_for_its_content_is_told(project: Path) -> None:
 
 
 def test_what_lies_outside_of_docs_is_told(project: Path, source: Callable[..., Source]) -> None:
-    from dataclasses import replace
-
     only = replace(source(BM25), docs=("src", "notes"))
     lost(asked(only, "squirrel", "README.md"), "outside", "not below `docs`: src, notes")
     elsewhere = project.parent / "elsewhere.txt"
@@ -330,8 +368,6 @@ def test_a_file_without_a_word_of_the_query_is_no_candidate(
 
 
 def test_beyond_the_candidates_the_rank_among_all_is_told(source: Callable[..., Source]) -> None:
-    from dataclasses import replace
-
     narrow = source(replace(BM25, limit=1), replace(VECTORS, limit=1), limit=1)
     found = asked(narrow, "sunflower seeds for squirrels", "src/storage.go")
     assert found.verdict == "candidates"
@@ -345,8 +381,6 @@ def test_beyond_the_candidates_the_rank_among_all_is_told(source: Callable[..., 
 
 
 def test_a_strategys_threshold_is_told_with_its_bound(source: Callable[..., Source]) -> None:
-    from dataclasses import replace
-
     found = asked(source(replace(VECTORS, threshold=0.99)), "sunflower seeds", "notes/todo.txt")
     assert found.verdict == "threshold"
     assert step(found, "vectors").rank == 1
