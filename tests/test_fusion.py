@@ -170,3 +170,20 @@ def test_rrf_is_bounded_by_first_place_everywhere(given, k):
 @given(given=rankings)
 def test_convex_lies_between_0_and_1(given):
     assert all(0 <= hit.score <= 1 + 1e-12 for hit in METHODS["convex"](given))
+
+
+def test_balanced_is_the_scaled_ranking_and_the_weighted_scores_of_the_others():
+    rankings = {"words": [hit("a", 8.0), hit("b", 4.0)], "near": [hit("c", 0.9), hit("a", 0.7)]}
+    fused = fusion.balanced(rankings, {"words": 0.1, "near": 1.0}, ["near"])
+    assert table(fused) == [("a", 1.4), ("c", 1.0), ("b", 0.4)]
+
+
+@given(ranking, ranking, st.sampled_from([0.25, 0.5, 2.0]), st.sampled_from([-0.5, 0.0, 0.25]))
+def test_balanced_does_not_mind_how_near_a_model_finds_everything(
+    words: list[Hit], near: list[Hit], unit: float, zero: float
+) -> None:
+    other = [Hit(h.chunk, zero + unit * h.score) for h in near]
+    ours = fusion.balanced({"words": words, "near": near}, {"words": 0.1}, ["near"])
+    theirs = fusion.balanced({"words": words, "near": other}, {"words": 0.1}, ["near"])
+    if words and near:
+        assert table(ours) == table(theirs)
