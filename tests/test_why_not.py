@@ -385,6 +385,9 @@ def test_a_strategys_threshold_is_told_with_its_bound(source: Callable[..., Sour
     assert found.verdict == "threshold"
     assert step(found, "vectors").rank == 1
     assert "below its threshold 0.99" in step(found, "vectors").detail
+    deep = asked(source(replace(VECTORS, threshold=0.99, limit=1), limit=1), "sunflower", "src")
+    assert deep.verdict == "candidates"
+    assert "threshold 0.99, and beyond its 1 candidates" in step(deep, "vectors").detail
     both = source(BM25, replace(VECTORS, threshold=0.99))
     assert asked(both, "sunflower seeds", "notes/todo.txt").verdict == "hit"
 

@@ -49,6 +49,7 @@ def depth_of(
     sought: Expected,
     where: Filter,
     given: Sequence[Hit],
+    limit: int,
 ) -> Depth:
     """Look for it among the hits that the strategy gave, then among all that it could give.
 
@@ -74,7 +75,11 @@ def depth_of(
     free = _unbounded(strategy)
     hits = search(free, where)
     if rank := ranked_in(hits, sought):
-        return missed("threshold", hits, rank, f"below its threshold {_threshold(strategy):g}")
+        why = f"below its threshold {_threshold(strategy):g}"
+        if rank <= max(strategy.limit, limit):
+            return missed("threshold", hits, rank, why)
+        why += f", and beyond its {strategy.limit} candidates"
+        return missed("candidates", hits, rank, why)
     chunks = [chunk for chunk in index.store.chunks(sought.path) if sought.is_in(chunk)]
     detail = _words(strategy, query, chunks) if chunks else "no word of the query"
     return Depth(step_of(strategy.name, hits, None, detail), "candidates")

@@ -128,7 +128,8 @@ class _Followed:
                     yield Depth(Step(strategy.name, False, detail=f"failed: {reason}"), "failed")
                 else:
                     query, sought = self.case.query, self.sought
-                    yield depth_of(strategy, index, query, sought, self.where, given)
+                    most = self.case.limit
+                    yield depth_of(strategy, index, query, sought, self.where, given, most)
 
     def _later(self) -> list[tuple[str, list[Hit]]]:
         """The stages after the strategies, in order."""
