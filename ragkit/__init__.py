@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ragkit.evidence import Pack, Passage
     from ragkit.indexer import Summary
     from ragkit.kb import KnowledgeBase
+    from ragkit.kb.explanation import Explanation
     from ragkit.kb.report import IndexStatus, Plan
     from ragkit.retriever import Answer
     from ragkit.types import Chunk, Document, Filter, Hit
@@ -30,6 +31,7 @@ __all__ = [
     "Answer",
     "Chunk",
     "Document",
+    "Explanation",
     "Filter",
     "Hit",
     "IndexStatus",
@@ -46,6 +48,7 @@ _HOMES = {
     "Answer": "retriever",
     "Chunk": "types",
     "Document": "types",
+    "Explanation": "kb.explanation",
     "Filter": "types",
     "Hit": "types",
     "IndexStatus": "kb.report",
