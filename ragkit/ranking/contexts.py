@@ -37,9 +37,9 @@ def symbols(context: str) -> tuple[Symbol, ...]:
 
 @lru_cache(maxsize=16384)
 def defined(context: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The names that it defines, and the stems of their words."""
+    """The names that it defines, and the stems of their words and their scopes' words."""
     found = symbols(context)
-    stems = (symbol.stems for symbol in found)
+    stems = (symbol.all_stems for symbol in found)
     return frozenset(symbol.name for symbol in found), frozenset().union(*stems)
 
 

@@ -63,7 +63,7 @@ def symbols(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[
     factors = [1.0] * len(hits)
     for i, hit in enumerate(hits):
         context = hit.chunk.context
-        if not context or asked.stems.isdisjoint(contexts.defined(context)[1]):
+        if not context or len(asked.stems & contexts.defined(context)[1]) < 2:
             continue
         if not paths.is_prose(hit.chunk.path):
             said = (_agreement(symbol, asked.stems) for symbol in contexts.symbols(context))
@@ -138,10 +138,9 @@ def files(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[fl
     """
     keys = {key for hit in hits for key in hit.scores if key.endswith(".file")}
     scores: dict[str, float] = {}
-    chunks: Counter[str] = Counter()
+    chunks = Counter([hit.chunk.path for hit in hits])
     for hit in hits:
         path = hit.chunk.path
-        chunks[path] += 1
         for key in keys:
             if hit.scores.get(key, 0.0) > scores.get(path, 0.0):
                 scores[path] = hit.scores[key]
@@ -161,11 +160,12 @@ def noise(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[fl
 
 def coherence(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
     """Lift the chunks of a file by the shares of its next best ones, after the very best."""
-    seen: Counter[str] = Counter()
+    seen: dict[str, int] = {}
     others: dict[str, float] = {}
-    for i in sorted(range(len(hits)), key=lambda i: -shares[i]):
+    for i in sorted(range(len(hits)), key=shares.__getitem__, reverse=True):
         path = hits[i].chunk.path
-        if 0 < seen[path] <= _OTHERS:
+        before = seen.get(path, 0)
+        seen[path] = before + 1
+        if 0 < before <= _OTHERS:
             others[path] = others.get(path, 0.0) + shares[i]
-        seen[path] += 1
     return [1 + _COHERENT * others.get(hit.chunk.path, 0.0) / _OTHERS for hit in hits]
