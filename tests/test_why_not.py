@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -191,6 +192,15 @@ def test_a_path_that_is_nowhere_is_an_error_with_those_that_are_near(project: Pa
     with pytest.raises(QueryError) as raised:
         asked(project, "camera", "zzz\0")
     assert "check the path" in raised.value.remedy
+    with pytest.raises(QueryError, match="no file is named"):
+        asked(project, "camera", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there, names are Unicode")
+def test_a_name_that_is_no_text_is_found_among_what_stays_out(project: Path) -> None:
+    (project / "bird\udcff.txt").write_text("squirrel")
+    found = asked(project, "squirrel", "bird\udcff.txt")
+    lost(found, "unreadable", "its name is not UTF-8")
 
 
 def test_near_paths_are_those_of_like_names_first() -> None:
@@ -204,6 +214,9 @@ def test_near_paths_are_those_of_like_names_first() -> None:
 def test_of_a_folder_the_best_file_counts(project: Path) -> None:
     found = asked(project, "is_squirrel", "src")
     assert found.rank == 1
+    assert found.summary.startswith("src is hit number 1 of ")
+    assert ": src/feeder.py:" in found.summary
+    assert step(found, "fusion").path == "src/feeder.py"
     assert step(found, "index").detail == "2 of them"
     assert asked(project, "is_squirrel", project).rank == 1
     with pytest.raises(QueryError, match="a folder"):
@@ -537,7 +550,7 @@ def test_the_command_says_it_in_json(ragkit: Ragkit, project: Path) -> None:
     }  # fmt: skip
     assert (found["path"], found["line"], found["limit"]) == ("README.md", 11, 1)
     assert set(found["steps"][0]) == {
-        "stage", "kept", "rank", "of", "score", "lines", "context", "detail",
+        "stage", "kept", "rank", "of", "score", "path", "lines", "context", "detail",
     }  # fmt: skip
 
 

@@ -80,13 +80,12 @@ def show(explanation: Explanation) -> None:
     """The verdict, then a table of the stages, then what helps; notes go to stderr."""
     from ragkit.cli.tables import table
 
+    rows = [_row(step, explanation.path) for step in explanation.steps]
     for stage, reason in explanation.degraded:
         say(f"{stage}: {reason}")
     mark = ("green" if explanation.rank else "yellow") if explanation.steps else None
     click.echo(click.style(explanation.summary, bold=True, fg=mark))
-    header, *lines = table(
-        ("STAGE", "RANK", "SCORE", "LINES", "IN", ""), map(_row, explanation.steps)
-    )
+    header, *lines = table(("STAGE", "RANK", "SCORE", "LINES", "IN", ""), rows)
     click.echo(f"\n{click.style(header, dim=True)}")
     for step, line in zip(explanation.steps, lines, strict=True):
         click.echo(line if step.kept else click.style(line, fg="yellow"))
@@ -98,7 +97,8 @@ WIDEST = 28
 """Characters of a context that are shown."""
 
 
-def _row(step: Step) -> tuple[str, ...]:
+def _row(step: Step, path: str) -> tuple[str, ...]:
+    """Cells of a step; of a folder, the file that counts is told."""
     if step.rank:
         rank = f"{step.rank:,} of {step.of:,}"
         rank = rank if step.kept else f"({rank})"
@@ -106,6 +106,8 @@ def _row(step: Step) -> tuple[str, ...]:
         rank = "" if step.kept else "lost" if step.of is None else f"none of {step.of:,}"
     score = "" if step.score is None else f"{step.score:.3f}"
     lines = "-".join(map(str, step.lines)) if step.lines else ""
+    if step.path not in ("", path):
+        lines = f"{step.path}:{lines}"
     context = step.context
     if len(context) > WIDEST:  # its end is the nearest
         context = f"…{context[1 - WIDEST :]}"

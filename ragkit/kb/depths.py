@@ -38,8 +38,10 @@ def step_of(
     if rank is None:
         return Step(stage, False, of=len(hits), detail=detail)
     hit = hits[rank - 1]
-    lines = (hit.chunk.start_line, hit.chunk.end_line)
-    return Step(stage, kept, rank, len(hits), hit.score, lines, hit.chunk.context, detail)
+    chunk = hit.chunk
+    lines = (chunk.start_line, chunk.end_line)
+    context = chunk.context
+    return Step(stage, kept, rank, len(hits), hit.score, chunk.path, lines, context, detail)
 
 
 def depth_of(

@@ -94,6 +94,8 @@ def expected(root: str, path: str, line: int | None, known: Iterable[str]) -> Ex
     """
     if line is not None and line < 1:
         raise QueryError(f"{path}:{line}: lines are counted from 1", remedy="give another line")
+    if not path:
+        raise QueryError("no file is named", remedy="name a file, a folder, or file:line")
     given = os.path.expanduser(path)
     places = [os.path.abspath(given), os.path.join(root, given)]
     there = [place for place in places if _is_there(place)]
@@ -133,7 +135,8 @@ def _relative(place: str, root: str) -> str:
         resolved = os.path.realpath(place)
     else:
         resolved = os.path.join(os.path.realpath(folder), name)
-    return os.path.relpath(resolved, root).replace(os.sep, "/")
+    name = os.path.relpath(resolved, root).replace(os.sep, "/")
+    return name.encode("utf-8", "backslashreplace").decode()  # as the walk tells of such a name
 
 
 def _meant(path: str, known: Iterable[str]) -> str:

@@ -20,8 +20,10 @@ class Step:
     of: int | None = None
     """Among how many."""
     score: float | None = None
+    path: str = ""
+    """Of that chunk; "" where no chunk is spoken of."""
     lines: tuple[int, int] | None = None
-    """Of that chunk, both included; None where no chunk is spoken of."""
+    """Of that chunk, both included."""
     context: str = ""
     """The symbols or headings that it lies in."""
     detail: str = ""

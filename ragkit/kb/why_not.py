@@ -107,6 +107,8 @@ class _Followed:
         place = self.sought.location
         if case.rank is not None:
             words = f"{place} is hit number {case.rank} of {len(self.hits)}"
+            if self.sought.is_folder:
+                words += f": {self.hits[case.rank - 1].chunk.location}"
             return replace(case, verdict="hit", summary=words)
         verdict, why = self._lost(depths)
         if found.verdict:  # what was searched is not what is there
