@@ -149,13 +149,14 @@ def test_a_run_that_fails_is_an_error() -> None:
         processes.python("raise SystemExit('gone wrong')")
 
 
-def test_the_tables_of_the_readme_are_those_of_the_results() -> None:
+@pytest.mark.parametrize("page", ["benchmarks/README.md", "docs/retrieval.md"])
+def test_the_tables_of_a_page_are_those_of_the_results(page: str) -> None:
     folder = Path(measures.__file__).parent
     done = subprocess.run(
-        [sys.executable, "-m", "cogapp", "--check", "--diff", "benchmarks/README.md"],
+        [sys.executable, "-m", "cogapp", "--check", "--diff", page],
         capture_output=True,
         text=True,
         cwd=folder.parent,
         env={**os.environ, "PYTHONPATH": str(folder.parent)},
     )
-    assert done.returncode == 0, f"run `cog -r benchmarks/README.md`\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"run `cog -r {page}`\n{done.stdout}{done.stderr}"
