@@ -99,6 +99,14 @@ def test_what_is_quoted_word_for_word_comes_first() -> None:
     assert order(ranked("'str' object has no attribute", [near, exact])) == ["b.md", "a.md"]
 
 
+def test_a_quotation_is_found_far_down_where_its_words_put_it_first() -> None:
+    others = [hit(f"{i}.md", 9.0 - i / 9) for i in range(60)]
+    exact = hit("z.md", 2.0, text="It was the best of times, it was the worst of times").chunk
+    quoted = Hit(exact, 2.0, {"bm25": 9.0, "bm25.file": 1.0})
+    said = factors("the best of times, it was the worst", *others, quoted)
+    assert said["z.md"]["phrases"] > 2
+
+
 def test_a_file_that_fits_as_a_whole_is_lifted() -> None:
     scores = {"bm25": 1.0, "bm25.file": 9.0}
     parts = [

@@ -18,9 +18,9 @@ _DEFINED = 0.4
 _DESCRIBED, _SAID = 0.5, 0.5
 _HEADING, _HEADINGS = 0.2, 0.5
 _STEM, _WHOLE_STEM = 0.1, 0.1
-_FILE = 0.5
+_FILE, _WHOLE = 0.5, ".file"
 _COHERENT, _OTHERS = 0.1, 3
-_PHRASES, _READ = 1.0, 40
+_PHRASES, _READ = 1.5, 20
 
 _KEYWORDS = (
     "def|class|func|function|fn|struct|interface|trait|enum|type|module|namespace|record|object"
@@ -118,11 +118,15 @@ def phrases(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[
     """Lift chunks that hold what the query says, word for word: each four words in a row count.
 
     The share of them counts squared: a common turn of phrase says little, a whole excerpt all. Only
-    the best `_READ` are read: what is quoted has the words, so it is among them.
+    the best `_READ` are read, and as many of the best by words, among which a quoted text must be.
     """
     factors = [1.0] * len(hits)
     if asked.phrases:
-        for i in nlargest(_READ, range(len(hits)), key=shares.__getitem__):
+        every = range(len(hits))
+        read = set(nlargest(_READ, every, key=shares.__getitem__))
+        for name in {key.removesuffix(_WHOLE) for key in _whole_file_keys(hits)}:
+            read.update(nlargest(_READ, every, key=lambda i: hits[i].scores.get(name, 0.0)))
+        for i in read:
             text = " ".join(hits[i].chunk.text.lower().split())
             held = sum(phrase in text for phrase in asked.phrases)
             factors[i] += _PHRASES * (held / len(asked.phrases)) ** 2
@@ -136,7 +140,7 @@ def files(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[fl
     and chunk are the same, and it would only count words twice: the lift shrinks with the share
     of hits that are the only one of their file and stand at its beginning.
     """
-    keys = {key for hit in hits for key in hit.scores if key.endswith(".file")}
+    keys = _whole_file_keys(hits)
     scores: dict[str, float] = {}
     chunks = Counter([hit.chunk.path for hit in hits])
     for hit in hits:
@@ -150,6 +154,11 @@ def files(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[fl
     single = sum(hit.chunk.start == 0 and chunks[hit.chunk.path] == 1 for hit in hits)
     most = _FILE * (1 - single / len(hits))
     return [1 + most * max(scores.get(hit.chunk.path, 0.0), 0.0) / best for hit in hits]
+
+
+def _whole_file_keys(hits: Sequence[Hit]) -> set[str]:
+    """`<name>.file` of each strategy that searches by words."""
+    return {key for hit in hits for key in hit.scores if key.endswith(_WHOLE)}
 
 
 def noise(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
