@@ -1,6 +1,6 @@
 """The rules. Each takes what is asked, the hits and their shares; it gives a factor for each hit.
 
-The constants were chosen by measurement, see benchmarks/ablation.py.
+The constants were chosen by measurement, see docs/retrieval.md.
 """
 
 from __future__ import annotations
