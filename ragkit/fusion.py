@@ -15,7 +15,6 @@ a cosine says more than 1/61. Its hits get the history all the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import chain
 from typing import TypeAlias
 
 from ragkit.errors import ConfigError
@@ -131,25 +130,26 @@ def _fuse(
     total: Callable[[list[float]], float] = sum,
 ) -> list[Hit]:
     """Collect each place's parts over the rankings, in the order of their names, and total them."""
-    hits: dict[_Place, Hit] = {}
-    parts: dict[_Place, list[float]] = {}
-    history: dict[_Place, dict[str, float]] = {}
+    found: dict[_Place, tuple[Hit, list[float], dict[str, float]]] = {}
     for name in sorted(rankings):
+        rank_of = f"{name}.rank"
         met: set[_Place] = set()
         for rank, hit in enumerate(rankings[name], start=1):
             place = _place(hit)
             if place in met:
                 continue
             met.add(place)
-            hits.setdefault(place, hit)
-            parts.setdefault(place, []).append(part(name, hit, rank))
-            own = {name: hit.score, f"{name}.rank": float(rank)}
-            history.setdefault(place, {}).update(chain(hit.scores.items(), own.items()))
+            if place not in found:
+                found[place] = (hit, [], {})
+            _, parts, history = found[place]
+            parts.append(part(name, hit, rank))
+            history.update(hit.scores)
+            history[name] = hit.score
+            history[rank_of] = float(rank)
     fused = []
-    for place, hit in hits.items():
-        score = total(parts[place])
-        shown = hit.score if len(rankings) == 1 else score
-        fused.append(Hit(hit.chunk, shown, {**history[place], method: score}))
+    for hit, parts, history in found.values():
+        score = history[method] = total(parts)
+        fused.append(Hit(hit.chunk, hit.score if len(rankings) == 1 else score, history))
     if len(rankings) > 1:
         fused.sort(key=lambda hit: (-hit.score, _place(hit)))
     return fused

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import apsw
 
 from ragkit.stores import admitted as admission
 from ragkit.stores import connection as connections
+from ragkit.stores import vectors
 from ragkit.stores import words as lexical
 from ragkit.types import Filter
 
 IDS_KEPT = 2_000_000
 """Ids that one reader remembers of what filters let through, of 8 bytes each; the latest filter's
 always."""
+
+CODES_KEPT = 64_000_000
+"""Bytes of an index's codes that one reader remembers; of more, none."""
 
 
 class Reader:
@@ -20,6 +26,8 @@ class Reader:
     def __init__(self, connection: apsw.Connection) -> None:
         self.sql = connection
         self._lists: lexical.Lists | None = None
+        self._codes: list[vectors.Block] = []
+        self._coded: tuple[int, int] | None = None
         self._version: tuple[int, object] | None = None
         self._admitted: dict[Filter, admission.Admitted] = {}
 
@@ -39,10 +47,37 @@ class Reader:
 
     def lists(self, index: int) -> lexical.Lists:
         """Inverted lists of the index in the state that the open transaction sees."""
-        generation = connections.value(
-            self.sql, "select generation from indexes where id = ?", (index,)
-        )
+        generation = self._generation(index)
         lists = self._lists
         if lists is None or (lists.index, lists.generation) != (index, generation):
             lists = self._lists = lexical.load(self.sql, index, generation)
         return lists
+
+    def codes(self, index: int, dimensions: int) -> Iterable[vectors.Block]:
+        """Codes of the index in the state that the open transaction sees; to be read to the end.
+
+        They are remembered as long as they are not too many to be read anew each time.
+        """
+        state = (index, self._generation(index))
+        if state == self._coded:
+            return self._codes
+        return self._read_codes(state, dimensions)
+
+    def _read_codes(self, state: tuple[int, int], dimensions: int) -> Iterator[vectors.Block]:
+        self._codes, self._coded = [], None
+        read: list[vectors.Block] = []
+        left = CODES_KEPT
+        for block in vectors.blocks(self.sql, state[0], dimensions):
+            left -= block.rows.nbytes
+            if left >= 0:
+                read.append(block)
+            else:
+                read.clear()
+            yield block
+        if left >= 0:
+            self._codes, self._coded = read, state
+
+    def _generation(self, index: int) -> int:
+        return int(
+            connections.value(self.sql, "select generation from indexes where id = ?", (index,))
+        )

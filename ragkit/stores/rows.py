@@ -189,6 +189,18 @@ def ranked(
     connection: apsw.Connection, index: int, scores: Mapping[int, float], limit: int
 ) -> list[tuple[Chunk, float]]:
     """The best `limit` of these chunks with their scores, best first; ties by (path, start)."""
+    if len(scores) > limit:
+        least = sorted(scores.values(), reverse=True)[limit - 1]
+        scores = {i: score for i, score in scores.items() if score >= least}
+    if len(scores) > 2 * limit:  # ties without end: their texts need not be read to order them
+        scores = {i: scores[i] for i in _by_place(connection, index, scores)[:limit]}
+    ids = list(scores)
+    found = zip(read_chunks(connection, index, ids), scores.values(), strict=True)
+    return sorted(found, key=lambda hit: (-hit[1], hit[0].path, hit[0].start))[:limit]
+
+
+def _by_place(connection: apsw.Connection, index: int, scores: Mapping[int, float]) -> list[int]:
+    """The chunks by score, best first, ties by (path, start)."""
     places = {
         i: (from_sql(path), start)
         for i, path, start in query(
@@ -200,10 +212,7 @@ def ranked(
             (json.dumps(list(scores)),),
         )
     }
-    order = sorted(scores, key=lambda i: (-scores[i], places[i]))[:limit]
-    return [
-        (c, scores[i]) for i, c in zip(order, read_chunks(connection, index, order), strict=True)
-    ]
+    return sorted(scores, key=lambda i: (-scores[i], places[i]))
 
 
 def prune(connection: apsw.Connection, indexes: Sequence[int]) -> None:

@@ -119,7 +119,8 @@ class SqliteStore:
                 return []
             admitted = None if where.is_open else reader.admitted(index, where)
             among = None if admitted is None else admitted.embeddings
-            found = dict(vectors.nearest(reader.sql, index, vector, limit, among))
+            codes = reader.codes(index, len(vector))
+            found = dict(vectors.nearest(reader.sql, codes, vector, limit, among))
             users = rows.users(reader.sql, index, found)
             if admitted is not None:
                 users = admitted.among(users)

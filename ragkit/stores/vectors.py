@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 def candidates(limit: int) -> int:
     """How many rows of the int8 scan are scored exactly for the best `limit`."""
-    return 4 * limit + 32
+    return 2 * limit + 32
 
 
 def checked(vector: Vector, dimensions: int | None, where: str) -> Vector:
@@ -132,9 +133,36 @@ def unlist_codes(
     connection.executemany(f"update embeddings set used = {now!r} where id = ?", gone)
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Codes that vec0 keeps together."""
+
+    ids: NDArray[np.int64]
+    rows: NDArray[np.int8]
+    """(n, d)"""
+    lengths: NDArray[np.float32]
+    """Of the rows; at least 1."""
+
+
+def blocks(connection: apsw.Connection, index: int, dimensions: int) -> Iterator[Block]:
+    """All codes of the index, read where vec0 keeps them: a quarter of the time of its search."""
+    import numpy as np
+
+    room = np.empty((0, dimensions), np.float32)
+    for validity, rowids, codes in connection.execute(
+        f"select c.validity, c.rowids, v.vectors from codes_{index}_chunks c "
+        f'join codes_{index}_vector_chunks00 v on v."rowid" = c.chunk_id'
+    ):
+        live = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little").view(np.bool_)
+        rows = np.frombuffer(codes, np.int8).reshape(-1, dimensions)[live]
+        room = _floats(rows, room)
+        lengths = np.sqrt(np.einsum("ij,ij->i", room[: len(rows)], room[: len(rows)]))
+        yield Block(np.frombuffer(rowids, np.int64)[live], rows, np.maximum(lengths, 1))
+
+
 def nearest(
     connection: apsw.Connection,
-    index: int,
+    codes: Iterable[Block],
     vector: Vector,
     limit: int,
     among: NDArray[np.int64] | None = None,
@@ -146,7 +174,7 @@ def nearest(
     import numpy as np
 
     length = float(np.linalg.norm(vector))
-    found = _scan(connection, index, vector, candidates(limit), among) if length else []
+    found = _scan(codes, vector, candidates(limit), among) if length else []
     if not found:
         return []
     rows = query(
@@ -164,41 +192,40 @@ def nearest(
 
 
 def _scan(
-    connection: apsw.Connection,
-    index: int,
-    vector: Vector,
-    count: int,
-    among: NDArray[np.int64] | None,
+    codes: Iterable[Block], vector: Vector, count: int, among: NDArray[np.int64] | None
 ) -> list[int]:
-    """The embeddings whose codes are most like the vector, `count` or all, in no order.
-
-    Reads the blocks in which vec0 keeps its rows and multiplies them here: a quarter of the time
-    of vec0's own search.
-    """
+    """The embeddings whose codes are most like the vector, `count` or all, in no order."""
     import numpy as np
 
     ids, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
     wanted = None if among is None else _marked(among)
-    blocks = connection.execute(
-        f"select c.validity, c.rowids, v.vectors from codes_{index}_chunks c "
-        f'join codes_{index}_vector_chunks00 v on v."rowid" = c.chunk_id'
-    )
-    for validity, rowids, vectors in blocks:
-        live = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little").view(np.bool_)
-        block = np.frombuffer(rowids, np.int64)
-        rows = np.frombuffer(vectors, np.int8).reshape(-1, len(vector))
+    room = np.empty((0, len(vector)), np.float32)
+    for block in codes:
+        some, rows, lengths = block.ids, block.rows, block.lengths
         if wanted is not None:
-            live = live & wanted[np.minimum(block, len(wanted) - 1)]
-            rows, block, live = rows[live], block[live], live[live]
-        codes = rows.astype(np.float32)
-        lengths = np.sqrt(np.einsum("ij,ij->i", codes, codes))
-        ids.append(block[live])
-        scores.append((codes @ vector / np.maximum(lengths, 1))[live])
+            admitted = wanted[np.minimum(some, len(wanted) - 1)]
+            some, rows, lengths = some[admitted], rows[admitted], lengths[admitted]
+        room = _floats(rows, room)
+        ids.append(some)
+        scores.append(room[: len(rows)] @ vector / lengths)
     all_ids, all_scores = np.concatenate(ids), np.concatenate(scores)
     if len(all_ids) > count:
         all_ids = all_ids[np.argpartition(all_scores, -count)[-count:]]
     found: list[int] = all_ids.tolist()
     return found
+
+
+def _floats(rows: NDArray[np.int8], room: Vectors) -> Vectors:
+    """The room, or a larger one, with the rows at its beginning.
+
+    New memory for each block would cost more than what is computed there.
+    """
+    import numpy as np
+
+    if len(room) < len(rows):
+        room = np.empty(rows.shape, np.float32)
+    np.copyto(room[: len(rows)], rows)
+    return room
 
 
 def _marked(ids: NDArray[np.int64]) -> NDArray[np.bool_]:
