@@ -107,6 +107,19 @@ def test_a_quotation_is_found_far_down_where_its_words_put_it_first() -> None:
     assert said["z.md"]["phrases"] > 2
 
 
+def test_who_gives_a_whole_excerpt_finds_its_place_wherever_it_stood() -> None:
+    others = [hit(f"{i}.md", 100.0 - i, text="the best of times, it was") for i in range(15)]
+    exact = hit("z.md", 1.0, text="It was the best of times, it was the worst of times")
+    found = ranked("the best of times, it was the worst", [*others, exact])
+    assert order(found)[0] == "z.md"
+
+
+def test_of_several_places_that_hold_an_excerpt_the_better_stays_first() -> None:
+    text = "it was the best of times, it was the worst of times"
+    hits = [hit("a.md", 9.0), hit("b.md", 3.0, text=text), hit("c.md", 2.0, text=text)]
+    assert order(ranked(text, hits)) == ["b.md", "c.md", "a.md"]
+
+
 def test_a_file_that_fits_as_a_whole_is_lifted() -> None:
     scores = {"bm25": 1.0, "bm25.file": 9.0}
     parts = [

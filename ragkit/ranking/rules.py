@@ -21,6 +21,7 @@ _STEM, _WHOLE_STEM = 0.1, 0.1
 _FILE, _WHOLE = 0.5, ".file"
 _COHERENT, _OTHERS = 0.1, 3
 _PHRASES, _READ = 1.5, 20
+_QUOTED, _QUOTED_RUNS = 2.0, 3
 
 _KEYWORDS = (
     "def|class|func|function|fn|struct|interface|trait|enum|type|module|namespace|record|object"
@@ -117,8 +118,9 @@ def names(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[fl
 def phrases(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
     """Lift chunks that hold what the query says, word for word: each four words in a row count.
 
-    The share of them counts squared: a common turn of phrase says little, a whole excerpt all. Only
-    the best `_READ` are read, and as many of the best by words, among which a quoted text must be.
+    The share of them counts squared: a common turn of phrase says little, a whole excerpt all. Who
+    gives an excerpt of `_QUOTED_RUNS` or more looks for that place, wherever it stood. Only the
+    best `_READ` are read, and as many of the best by words, among which a quoted text must be.
     """
     factors = [1.0] * len(hits)
     if asked.phrases:
@@ -130,6 +132,8 @@ def phrases(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[
             text = " ".join(hits[i].chunk.text.lower().split())
             held = sum(phrase in text for phrase in asked.phrases)
             factors[i] += _PHRASES * (held / len(asked.phrases)) ** 2
+            if held == len(asked.phrases) >= _QUOTED_RUNS:
+                factors[i] = max(factors[i], 1 + _QUOTED / shares[i])
     return factors
 
 
