@@ -40,11 +40,11 @@ def definitions(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> l
 
 def _defines(hit: Hit, names: set[str], pattern: re.Pattern[str] | None) -> bool:
     chunk = hit.chunk
-    if paths.is_prose(chunk.path):
-        return False
     if chunk.context:
-        return not names.isdisjoint(contexts.defined(chunk.context)[0])
-    return bool(pattern and pattern.search(chunk.text))
+        named = not names.isdisjoint(contexts.defined(chunk.context)[0])
+    else:
+        named = bool(pattern and pattern.search(chunk.text))
+    return named and not paths.is_prose(chunk.path)
 
 
 def _definition(asked: Asked) -> re.Pattern[str] | None:
@@ -162,7 +162,8 @@ def files(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[fl
 
 def _whole_file_keys(hits: Sequence[Hit]) -> set[str]:
     """`<name>.file` of each strategy that searches by words."""
-    return {key for hit in hits for key in hit.scores if key.endswith(_WHOLE)}
+    every = set[str]().union(*(hit.scores for hit in hits))
+    return {key for key in every if key.endswith(_WHOLE)}
 
 
 def noise(asked: Asked, hits: Sequence[Hit], shares: Sequence[float]) -> list[float]:
