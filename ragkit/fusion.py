@@ -14,14 +14,11 @@ a cosine says more than 1/61. Its hits get the history all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from ragkit.errors import ConfigError
 from ragkit.types import Hit
-
-_NEAR = 0.6
-"""What the last of a ranking of cosines counts, where the best counts 1."""
 
 Rankings: TypeAlias = Mapping[str, Sequence[Hit]]
 _Place: TypeAlias = tuple[str, int, int]
@@ -85,11 +82,11 @@ def convex(
 
 
 def balanced(
-    rankings: Rankings, weights: Mapping[str, float], scaled: Collection[str]
+    rankings: Rankings, weights: Mapping[str, float], scaled: Mapping[str, float]
 ) -> list[Hit]:
     """ragkit's own: scores without a common scale, such as BM25's, beside cosines; best first.
 
-    A ranking that is `scaled` counts 1 for its best hit and `_NEAR` for its last, since that one
+    A ranking that is `scaled` counts 1 for its best hit and that share for its last, since that one
     is still nearer than what is not in it, and models differ in how near their cosines lie. The
     others' scores count as they are: a BM25 score is a sum over the words of the query, so a long
     query, which says much by its words, leans on words, and a short one on meaning.
@@ -106,7 +103,7 @@ def balanced(
             return weight * hit.score
         low, high = bounds[name]
         share = (hit.score - low) / (high - low) if high > low else 1.0
-        return weight * (_NEAR + (1 - _NEAR) * share)
+        return weight * (scaled[name] + (1 - scaled[name]) * share)
 
     return _fuse(rankings, "balanced", part)
 

@@ -174,7 +174,7 @@ def test_convex_lies_between_0_and_1(given):
 
 def test_balanced_is_the_scaled_ranking_and_the_weighted_scores_of_the_others():
     rankings = {"words": [hit("a", 8.0), hit("b", 4.0)], "near": [hit("c", 0.9), hit("a", 0.7)]}
-    fused = fusion.balanced(rankings, {"words": 0.1, "near": 1.0}, ["near"])
+    fused = fusion.balanced(rankings, {"words": 0.1, "near": 1.0}, {"near": 0.6})
     assert table(fused) == [("a", 1.4), ("c", 1.0), ("b", 0.4)]
 
 
@@ -183,7 +183,7 @@ def test_balanced_does_not_mind_how_near_a_model_finds_everything(
     words: list[Hit], near: list[Hit], unit: float, zero: float
 ) -> None:
     other = [Hit(h.chunk, zero + unit * h.score) for h in near]
-    ours = fusion.balanced({"words": words, "near": near}, {"words": 0.1}, ["near"])
-    theirs = fusion.balanced({"words": words, "near": other}, {"words": 0.1}, ["near"])
+    ours = fusion.balanced({"words": words, "near": near}, {"words": 0.1}, {"near": 0.6})
+    theirs = fusion.balanced({"words": words, "near": other}, {"words": 0.1}, {"near": 0.6})
     if words and near:
         assert table(ours) == table(theirs)

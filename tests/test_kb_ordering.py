@@ -52,6 +52,17 @@ def test_a_written_fusion_is_that_one_and_none_is_ragkits_own(
     assert all(method in hit.scores for hit in fused_by(source, fusion))
 
 
+def test_the_candidates_of_a_finer_model_are_told_apart_more(source: Source) -> None:
+    def spread(model: str) -> float:
+        strategies = [replace(s, embedding_model=model) for s in source.strategies[1:]]
+        finer = replace(source, strategies=(source.strategies[0], *strategies))
+        scores = [h.score for h in fused_by(finer, Fusion()) if "chunked-embeddings" in h.scores]
+        return max(scores) - min(scores)
+
+    assert spread("dmr/ai/embeddinggemma") > spread("embedded/static")
+    assert spread("auto") == spread("embedded/static")
+
+
 def test_a_query_that_names_code_leans_on_words(source: Source) -> None:
     def words(query: str) -> float:
         scores = {h.chunk.path: h.score for h in fused_by(source, Fusion(), query)}

@@ -7,7 +7,7 @@ from functools import partial
 
 from ragkit import fusion, ranking
 from ragkit.config.rag import Fusion as FusionSettings
-from ragkit.config.rag import Source
+from ragkit.config.rag import Source, StrategySettings
 from ragkit.retriever import Fusion, Rules
 
 
@@ -23,7 +23,7 @@ def fusing(source: Source, query: str = "") -> Fusion:
         return partial(
             fusion.balanced,
             weights={name: weight if words else 1.0 for name, words in by_words.items()},
-            scaled=[name for name, words in by_words.items() if not words],
+            scaled={s.name: _last(source, s) for s in source.strategies if s.type != "bm25"},
         )
     weights = {strategy.name: 1.0 for strategy in source.strategies} | dict(settings.weights or {})
     match settings.strategy:
@@ -35,6 +35,17 @@ def fusing(source: Source, query: str = "") -> Fusion:
             return partial(fusion.convex, weights=weights)
         case _:
             return partial(fusion.rrf, k=settings.k)
+
+
+def _last(source: Source, strategy: StrategySettings) -> float:
+    """What the last of its candidates counts, where the best counts 1: less for a finer model.
+
+    A static model hardly tells its best candidates apart, one that reads words in their context
+    does. Both values were chosen by measurement, see docs/retrieval.md.
+    """
+    model = source.model(strategy.embedding_model or "auto")
+    coarse = model.provider == "auto" or (model.provider, model.model) == ("embedded", "static")
+    return 0.6 if coarse else 0.3
 
 
 def ruling(source: Source) -> Rules:
