@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contracts.store import D, Opened, StoreContract
+from contracts.store import D, Opened, StoreContract, entry, paths, record, unit
 
 from ragkit import stores
+from ragkit.stores import reader
 
 
 class TestSqliteStore(StoreContract):
@@ -26,3 +27,22 @@ class TestSqliteStore(StoreContract):
                 return store
 
             yield opened
+
+
+@pytest.mark.parametrize("kept", [0, D, 64_000_000])
+def test_a_search_by_vector_is_the_same_whether_codes_are_remembered_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(reader, "CODES_KEPT", kept)
+    with ExitStack() as closing:
+        searched, other = (stores.open(tmp_path / "x.db", "code", "a", D) for _ in range(2))
+        closing.callback(searched.close)
+        closing.callback(other.close)
+        searched.replace(record("a"), [entry("a", 0, "one", unit(1, 0.5))])
+        for _ in range(2):
+            assert paths(searched.nearest(unit(1), 9)) == [("a", 0)]
+        other.replace(record("b"), [entry("b", 0, "two", unit(1))])
+        for _ in range(2):
+            assert paths(searched.nearest(unit(1), 9)) == [("b", 0), ("a", 0)]
+        other.delete(["a"])
+        assert paths(searched.nearest(unit(1), 9)) == [("b", 0)]

@@ -48,7 +48,10 @@ def parse(language: str, source: bytes) -> Node | None:
             left = 0
         return left <= 0
 
-    window = _WINDOWS.pop() if _WINDOWS else _Window()
+    try:
+        window = _WINDOWS.pop()
+    except IndexError:  # not asked for beforehand: another thread may take the last one meanwhile
+        window = _Window()
 
     def read(offset: int, point: Point) -> memoryview | None:
         if enough(offset, False) or offset >= len(source):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from ragkit import lexical
@@ -48,6 +49,7 @@ class Asked:
     few plain words. `prose`: anything longer, such as a report of a bug."""
 
     @staticmethod
+    @lru_cache(maxsize=8)  # fusion and rules ask for the same query, one after the other
     def of(query: str) -> Asked:
         names = _NAME.findall(query)
         identifiers = {name for name in names if _CASED.search(name)}
