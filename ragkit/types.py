@@ -350,11 +350,12 @@ class Store(Memory, Protocol):
         """Forget files and their chunks, in one transaction."""
 
     def nearest(
-        self, vector: Vector, limit: int, where: Filter = ANYTHING
+        self, vector: Vector, limit: int, where: Filter = ANYTHING, *, exact: bool = False
     ) -> list[tuple[Chunk, float]]:
         """Chunks by cosine in [-1, 1], best first; ties by (path, start).
 
-        The best of those in documents that `where` lets through, however few those are.
+        The best of those in documents that `where` lets through, however few those are. All stored
+        vectors are compared if `exact`; otherwise a few of the best may be missed.
         """
 
     def matching(

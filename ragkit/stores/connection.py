@@ -14,7 +14,7 @@ from urllib.parse import quote
 import apsw
 
 from ragkit.errors import MissingExtra, StoreBusy, StoreError, StoreFull
-from ragkit.stores import schema
+from ragkit.stores import schema, upgrading
 
 PAGE_SIZE = 8192
 """Bytes. Seven vectors of 256 dimensions fill a page of 8,192; in one of 4,096, a quarter of the
@@ -94,7 +94,7 @@ def writer(path: Path, *, wait: float) -> apsw.Connection:
     try:
         if schema.is_empty(connection, path):
             _found(connection)
-        schema.upgrade(connection)
+        upgrading.upgrade(connection)
         connection.execute("pragma synchronous = normal")
         connection.execute("pragma journal_size_limit = 16777216")
     except BaseException:

@@ -23,7 +23,7 @@ and each index i has tables of its own, so that it can be dropped at once:
 
 `codes_i` is where other codes go: sign bits as a second column, or as `bits_i(id, bit[d])` beside
 it with the same ids; where int8 rows are enough, the float32 rows of `embeddings` can be emptied.
-VERSION goes up with any change of a table, and `upgrade` brings older files up to it.
+VERSION goes up with any change of a table, and `upgrading` brings older files up to it.
 """
 
 from __future__ import annotations
@@ -40,17 +40,14 @@ from ragkit.errors import StoreError
 APPLICATION = 0x7261676B
 """`ragk`, in the header of every database of ragkit."""
 
-VERSION = 2
+VERSION = 3
 """Of the tables below, in the header's `user_version`."""
 
-_DESCRIPTIONS = """
+DESCRIPTIONS = """
 create table descriptions(
   key blob primary key, used real not null, text not null
 ) without rowid;
 """
-
-_UPGRADES = {1: _DESCRIPTIONS}
-"""Version of a file → what makes it one of the next version. Indexes stay as they are."""
 
 _SHARED = f"""
 pragma application_id = {APPLICATION};
@@ -67,7 +64,7 @@ create table meta(
 create table embeddings(
   id integer primary key, key blob not null unique, used real not null, vector blob not null
 ) strict;
-{_DESCRIPTIONS}
+{DESCRIPTIONS}
 """
 
 _INDEX = """
@@ -153,22 +150,6 @@ def is_empty(connection: apsw.Connection, path: Path) -> bool:
 def create(connection: apsw.Connection) -> None:
     """The tables that all indexes share; in the caller's transaction."""
     connection.execute(_SHARED)
-
-
-def upgrade(connection: apsw.Connection) -> None:
-    """Bring the tables of an older ragkit up to this one's; other processes may do the same."""
-    if connection.pragma("user_version") == VERSION:
-        return
-    connection.execute("begin immediate")
-    try:
-        for version in range(connection.pragma("user_version"), VERSION):
-            connection.execute(_UPGRADES[version])
-            connection.execute(f"pragma user_version = {version + 1}")
-        connection.execute("commit")
-    except BaseException:
-        with suppress(apsw.Error):  # a full disk has rolled back already
-            connection.execute("rollback")
-        raise
 
 
 def create_index(connection: apsw.Connection, index: int, dimensions: int | None) -> None:

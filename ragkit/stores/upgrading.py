@@ -1,0 +1,40 @@
+"""Files of an older ragkit are brought up to this one's tables, in place; nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import apsw
+
+from ragkit.stores import schema
+
+
+def upgrade(connection: apsw.Connection) -> None:
+    """Bring the tables of an older ragkit up to this one's; other processes may do the same.
+
+    Each version is one transaction: a process that is killed leaves the file at one of them.
+    """
+    while (version := connection.pragma("user_version")) < schema.VERSION:
+        connection.execute("begin immediate")
+        try:
+            if connection.pragma("user_version") == version:  # nobody else was faster
+                _STEPS[version](connection)
+                connection.execute(f"pragma user_version = {version + 1}")
+            connection.execute("commit")
+        except BaseException:
+            with suppress(apsw.Error):  # a full disk has rolled back already
+                connection.execute("rollback")
+            raise
+
+
+def _descriptions(connection: apsw.Connection) -> None:
+    connection.execute(schema.DESCRIPTIONS)
+
+
+def _small_and_followed(connection: apsw.Connection) -> None:
+    """Version 3: vectors and texts take less room, and readers follow changes by logs."""
+
+
+_STEPS: dict[int, Callable[[apsw.Connection], None]] = {1: _descriptions, 2: _small_and_followed}
+"""Version of a file → what makes it one of the next version."""
