@@ -1,7 +1,8 @@
 """Logs of changes, by which readers bring what they remember up to date instead of reading it anew.
 
 A log is a table of an index: `log(id integer primary key, generation integer, …)`. Every write adds
-its rows under the generation that it makes. Old rows are trimmed; a reader that cannot follow from where it stands reads everything.
+its rows under the generation that it makes. Old rows are trimmed; a reader that cannot
+follow from where it stands reads everything.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from ragkit.stores import connection as connections
 from ragkit.stores import schema
 from ragkit.stores.reader import Reader
 
-
 Precision: TypeAlias = Literal["int8", "float32"]
 """How vectors are stored: a row of int8 and its scale, or as the model gave them."""
 
