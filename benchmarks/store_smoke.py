@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks import library, results
 from ragkit import lexical, stores
-from ragkit.stores import connection, vectors
+from ragkit.stores import connection, texts, vectors
 from ragkit.stores.sqlite import SqliteStore
 from ragkit.types import Chunk, Entry, Record
 
@@ -141,7 +141,7 @@ def alternatives(path: Path, asked: Sequence[Any], ten: list[list[str]]) -> dict
     other = apsw.Connection(":memory:")
     other.execute("create virtual table full using fts5(words, content='', tokenize=ascii)")
     rows = [
-        (i, " ".join(lexical.terms(text)))
+        (i, " ".join(lexical.terms(texts.unpacked(text))))
         for i, text in store.execute("select id, text from texts_1")
     ]
     build = milliseconds(

@@ -9,6 +9,7 @@ import apsw
 
 from ragkit.stores import schema, vectors, words
 from ragkit.stores.connection import query, value
+from ragkit.stores.texts import packed, unpacked
 from ragkit.types import Chunk, Entry, Record
 
 SPARE_EMBEDDINGS = 50_000
@@ -141,7 +142,7 @@ def add_chunks(
             lexical.append((i, words.terms(split)))
         chunks.append((i, document, chunk.index, embedding, count))
         lines = (chunk.start, chunk.end, chunk.start_line, chunk.end_line)
-        texts.append((i, *lines, to_sql(chunk.context), to_sql(chunk.text)))
+        texts.append((i, *lines, to_sql(chunk.context), packed(chunk.text)))
     connection.executemany(f"insert into chunks_{index} values(?, ?, ?, ?, ?)", chunks)
     connection.executemany(f"insert into texts_{index} values(?, ?, ?, ?, ?, ?, ?)", texts)
     connection.executemany(f"insert into words_{index}(rowid, words) values(?, ?)", lexical)
@@ -159,7 +160,7 @@ def read_chunks(connection: apsw.Connection, index: int, ids: Sequence[int]) -> 
         (json.dumps(list(ids)),),
     )
     found = {
-        i: Chunk(from_sql(path), at, from_sql(text), start, end, first, last, from_sql(context))
+        i: Chunk(from_sql(path), at, unpacked(text), start, end, first, last, from_sql(context))
         for i, path, at, text, start, end, first, last, context in rows
     }
     return [found[i] for i in ids]
