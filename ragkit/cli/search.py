@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     help="Evidence of at most N tokens in the place of hits: whole lines, none of them twice.",
 )
 @click.option("--cursor", metavar="TOKEN", help="With --max-tokens: go on behind that page.")
+@click.option("--exact", is_flag=True, help="Compare with every vector: slower, misses none.")
 @click.option("--explain", is_flag=True, help="Every score and rank on the way, and the times.")
 @pull_option
 @click.option("--no-refresh", is_flag=True, help="Search what is indexed; look at no file.")
@@ -55,6 +56,7 @@ def search(
     context: int,
     max_tokens: int | None,
     cursor: str | None,
+    exact: bool,
     explain: bool,
     pull: bool,
     no_refresh: bool,
@@ -84,7 +86,7 @@ def search(
     with KnowledgeBase(source, read_only=no_refresh, hear=say) as kb:
         if not no_refresh:
             refresh(kb)
-        asking = _Asking(kb, query, where, as_json, only_files, explain)
+        asking = _Asking(kb, query, where, exact, as_json, only_files, explain)
         if max_tokens is None:
             found = asking.hits(limit, context)
         else:
@@ -99,6 +101,7 @@ class _Asking:
     kb: KnowledgeBase
     query: str
     where: Filter
+    exact: bool
     as_json: bool
     only_files: bool
     explain: bool
@@ -109,7 +112,8 @@ class _Asking:
         from ragkit.retriever import untraced
 
         ranks = explaining.Ranks() if self.explain else None
-        answer = self.kb.answer(self.query, limit, self.where, ranks or untraced)
+        trace = ranks or untraced
+        answer = self.kb.answer(self.query, limit, self.where, trace, exact=self.exact)
         nothing = {} if answer.hits else self._nothing()
         rendering.say_degraded(answer.degraded)
         if self.as_json:
@@ -126,7 +130,8 @@ class _Asking:
         from ragkit.retriever import untraced
 
         ranks = explaining.Ranks() if self.explain else None
-        pack = self.kb.pack(self.query, max_tokens, self.where, cursor, ranks or untraced)
+        trace = ranks or untraced
+        pack = self.kb.pack(self.query, max_tokens, self.where, cursor, trace, exact=self.exact)
         nothing = {} if pack.passages else self._nothing()
         rendering.say_degraded(pack.degraded)
         if self.as_json:

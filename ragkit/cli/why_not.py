@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @filters
 @click.option("-n", "--limit", type=click.IntRange(1, 10_000), help="Most hits.  [default: 10]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; see docs/cli.md.")
+@click.option("--exact", is_flag=True, help="Compare with every vector: slower, misses none.")
 @pull_option
 @click.option("--no-refresh", is_flag=True, help="Look at what is indexed as it is.")
 def why_not(
@@ -33,6 +34,7 @@ def why_not(
     asked: Asked,
     limit: int | None,
     as_json: bool,
+    exact: bool,
     pull: bool,
     no_refresh: bool,
 ) -> None:
@@ -59,7 +61,7 @@ def why_not(
         if not no_refresh:
             refresh(kb)
         wanted, line = place_of(file, source.root)
-        explanation = kb.why_not(query, wanted, line, limit, where)
+        explanation = kb.why_not(query, wanted, line, limit, where, exact=exact)
         if as_json:
             print_json(as_object(explanation))
         else:

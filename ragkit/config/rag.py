@@ -82,6 +82,13 @@ class StrategySettings:
         Literal["cosine_similarity"], _VECTORS, Also("cosine", means="cosine_similarity")
     ] = "cosine_similarity"
     """How vectors are compared."""
+    exact: Annotated[bool, _VECTORS] = False
+    """Compare a query with every vector, so that none of the nearest is missed. Otherwise short
+    codes say which are compared: far faster, and may miss a few."""
+    vectors: Annotated[Literal["int8", "float32"] | None, _VECTORS] = None
+    """How vectors are stored. `int8`: a byte a number; scores are those of the rounded vectors.
+    `float32`: as the model gives them, in four times the room. Unset: `int8`, and `float32` with
+    `exact`."""
     embedding_batch_size: Annotated[int, Between(1, 10_000), _VECTORS, Also("batch_size")] = 50
     """Most texts in one request to the embedding model."""
     max_embedding_concurrency: Annotated[int, Between(1, 1_000), _VECTORS] = 3

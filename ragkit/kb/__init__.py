@@ -20,7 +20,7 @@ from ragkit.events import Degraded, Listener, ignore
 from ragkit.kb.filtering import configured, named
 from ragkit.kb.models import Hear, unheard
 from ragkit.kb.ordering import fusing, ruling
-from ragkit.kb.parts import Blueprint, blueprints
+from ragkit.kb.parts import Blueprint, blueprints, exactly
 from ragkit.kb.places import locate
 from ragkit.kb.prefetch import prefetching
 from ragkit.kb.rerankers import reranking
@@ -118,15 +118,23 @@ class KnowledgeBase:
 
         return [error.message for index in self.indexes for error in absent(index.strategies)]
 
-    def search(self, query: str, limit: int | None = None, where: Filter = ANYTHING) -> list[Hit]:
+    def search(
+        self,
+        query: str,
+        limit: int | None = None,
+        where: Filter = ANYTHING,
+        *,
+        exact: bool = False,
+    ) -> list[Hit]:
         """The hits for a query, best first; at most `limit`, or as many as are configured.
 
         Only files that `where` lets through are looked at, of those that `results.filters` of the
-        configuration does; `ragkit.kb.nearest` says why where there are none.
+        configuration does; `ragkit.kb.nearest` says why where there are none. With `exact` the
+        query is compared with every vector, whatever is configured: slower, and nothing is missed.
         Raises QueryError for an empty query, StoreMismatch where nothing that fits the settings
         has been indexed yet.
         """
-        return self.answer(query, limit, where).hits
+        return self.answer(query, limit, where, exact=exact).hits
 
     def answer(
         self,
@@ -134,13 +142,16 @@ class KnowledgeBase:
         limit: int | None = None,
         where: Filter = ANYTHING,
         trace: Trace = untraced,
+        *,
+        exact: bool = False,
     ) -> Answer:
         """As `search`, with the stages, their times, and what had to be left out."""
         where = self.narrowed(where)
         notes = self._notes()
-        find = partial(self._retrieved, query, self.most(limit), where, trace)
+        find = partial(self._retrieved, query, self.most(limit), where, trace, exact=exact)
         if self._prefetch and trace is untraced:
-            answer = self._prefetch.get(query, self.most(limit), where, self.indexes, find)
+            most = self.most(limit)
+            answer = self._prefetch.get(query, most, where, self.indexes, find, exact=exact)
         else:
             answer = find()
         if self._topology and trace is untraced:
@@ -154,12 +165,14 @@ class KnowledgeBase:
         where: Filter = ANYTHING,
         cursor: str = "",
         trace: Trace = untraced,
+        *,
+        exact: bool = False,
     ) -> Pack:
         """Evidence for a reader with a budget: the best hits as runs of lines, none of them twice.
 
         Heads and texts of all passages have at most `max_tokens` by estimate. What did not fit is
-        reached by the `cursor` of the page before, with the same query and filter. Raises as
-        `search`, and QueryError for a cursor that does not belong here and for a budget that not
+        reached by the `cursor` of the page before, with the same query, filter and `exact`. Raises
+        as `search`, and QueryError for a cursor that does not belong here and for a budget that not
         even one line fits in.
         """
         from ragkit.kb.packing import packed
@@ -168,12 +181,15 @@ class KnowledgeBase:
         reads_all = self._reranking is not None and not self._reranking.top_k
         page = packed(
             self,
-            lambda limit: self._retrieved(query, limit, where, trace, whole_files=False),
+            lambda limit: self._retrieved(
+                query, limit, where, trace, whole_files=False, exact=exact
+            ),
             reads_all,
             query,
             max_tokens,
             where,
             cursor,
+            exact=exact,
         )
         return replace(page, degraded=(*notes, *page.degraded))
 
@@ -188,6 +204,8 @@ class KnowledgeBase:
         line: int | None = None,
         limit: int | None = None,
         where: Filter = ANYTHING,
+        *,
+        exact: bool = False,
     ) -> Explanation:
         """What became of an expected file, folder or line in the answer to a query.
 
@@ -196,7 +214,7 @@ class KnowledgeBase:
         """
         from ragkit.kb.why_not import why_not
 
-        return why_not(self, query, path, line, limit, self.narrowed(where))
+        return why_not(self, query, path, line, limit, self.narrowed(where), exact=exact)
 
     def narrowed(self, where: Filter = ANYTHING) -> Filter:
         """The filter of a search: what `where` lets through and the configuration does, too.
@@ -251,6 +269,8 @@ class KnowledgeBase:
         where: Filter,
         trace: Trace,
         whole_files: bool | None = None,
+        *,
+        exact: bool = False,
     ) -> Answer:
         """The query walk; `whole_files`: as configured unless it is said."""
         results = self.source.results
@@ -258,7 +278,7 @@ class KnowledgeBase:
             whole_files = results.return_full_content
         return retrieve(
             query,
-            self.indexes,
+            exactly(self.indexes) if exact else self.indexes,
             fuse=fusing(self.source, query),
             rules=self._topology.after(self._rules) if self._topology else self._rules,
             limit=limit,

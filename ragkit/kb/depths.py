@@ -72,6 +72,8 @@ def depth_of(
 
     hits = search(strategy, where)
     if rank := ranked_in(hits, sought):
+        if rank <= len(given):  # among its candidates, if every vector had been compared
+            return missed("candidates", hits, rank, "missed by the quick look; --exact finds it")
         last = f", the last with {given[-1].score:.3f}" if given else ""
         return missed("candidates", hits, rank, f"beyond its {len(given)} candidates{last}")
     free = _unbounded(strategy)

@@ -27,6 +27,8 @@ def packed(
     max_tokens: int,
     where: Filter,
     cursor: str,
+    *,
+    exact: bool = False,
 ) -> Pack:
     """A page of the evidence that `retrieved` finds, asked for a number of hits.
 
@@ -41,7 +43,7 @@ def packed(
         answer.hits,
         lambda path: chunks_of(kb.indexes, path),
         max_tokens=max_tokens,
-        question=question(kb, query, where),
+        question=question(kb, query, where, exact=exact),
         cursor=cursor,
     )
     return replace(page, stages=answer.stages, degraded=(*answer.degraded, *page.degraded))
@@ -52,9 +54,9 @@ def chunks_of(indexes: Sequence[Index], path: str) -> list[Chunk]:
     return next((found for index in indexes if (found := index.store.chunks(path))), [])
 
 
-def question(kb: KnowledgeBase, query: str, where: Filter) -> str:
+def question(kb: KnowledgeBase, query: str, where: Filter, *, exact: bool = False) -> str:
     """What decides about a ranking besides the index."""
-    return repr((query, kb.source.root, kb.source.name, _timeless(where)))
+    return repr((query, kb.source.root, kb.source.name, _timeless(where), exact))
 
 
 def _timeless(where: Filter) -> Filter:

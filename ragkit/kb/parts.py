@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ragkit import chunkers, files, readers, stores
 from ragkit.config.rag import Chunking, Fusion, Source, StrategySettings
@@ -30,6 +30,9 @@ from ragkit.strategies.bm25 import BM25
 from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings, Embedding
 from ragkit.types import Document, Embedder, File, Index, Skip, Strategy
 
+if TYPE_CHECKING:
+    from ragkit.stores.database import Precision
+
 CHUNK_SIZE = 1500
 """Characters; docker-agent's default for text."""
 OVERLAP = 75
@@ -46,12 +49,14 @@ class Blueprint:
     respect_vcs: bool
     chunking: Chunking
     threads: int = 0
+    precision: Precision = "int8"
+    """How its vectors are stored."""
 
     @property
     def settings_mark(self) -> str:
         """Changes with anything configured that would make other rows of the same files."""
         chunking = filled_in(self.chunking)
-        parts = {
+        parts: dict[str, object] = {
             "files": files.VERSION,
             "readers": readers.VERSION,
             "chunkers": chunkers.VERSION,
@@ -65,6 +70,8 @@ class Blueprint:
             ],
             "strategies": [_mark(strategy) for strategy in self.strategies],
         }
+        if self.precision != "int8":  # indexes of before there was a choice stay what they are
+            parts["vectors"] = self.precision
         return _hash(parts)
 
     @property
@@ -109,7 +116,12 @@ class Blueprint:
         return Index(
             name=self.name,
             store=stores.open(
-                self.database, self.name, fingerprint, dimensions, read_only=read_only
+                self.database,
+                self.name,
+                fingerprint,
+                dimensions,
+                read_only=read_only,
+                precision=self.precision,
             ),
             strategies=strategies,
             find=partial(
@@ -150,6 +162,20 @@ def _mark(strategy: Strategy) -> str:
 
 def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def exactly(indexes: Sequence[Index]) -> list[Index]:
+    """The indexes, to be searched without missing any of the nearest vectors."""
+    return [
+        replace(index, strategies=tuple(_exact(strategy) for strategy in index.strategies))
+        for index in indexes
+    ]
+
+
+def _exact(strategy: Strategy) -> Strategy:
+    if not isinstance(strategy, Embedding):
+        return strategy
+    return replace(cast("ChunkedEmbeddings", strategy), exact=True)  # each has that field
 
 
 def _without_model(strategy: Strategy, error: ModelError) -> Strategy:
@@ -214,9 +240,15 @@ def blueprints(source: Source, hear: Hear = unheard) -> list[Blueprint]:
             respect_vcs=_respects_vcs(source, group[0]),
             chunking=group[0].chunking,
             threads=max((s.max_indexing_concurrency for s in group if waits(source, s)), default=0),
+            precision=next(map(precision_of, (s for s in group if s.type != "bm25")), "int8"),
         )
         for group in groups.values()
     ]
+
+
+def precision_of(settings: StrategySettings) -> Precision:
+    """How a strategy's vectors are stored: as written, else as `exact` wants them."""
+    return settings.vectors or ("float32" if settings.exact else "int8")
 
 
 def _exclude(one: StrategySettings, other: StrategySettings) -> bool:
@@ -277,7 +309,9 @@ def _strategy(source: Source, settings: StrategySettings, hear: Hear) -> Strateg
         )
     threshold = -1.0 if settings.threshold is None else settings.threshold
     if settings.type == "chunked-embeddings":
-        return ChunkedEmbeddings(embedder, settings.name, settings.limit, threshold)
+        return ChunkedEmbeddings(
+            embedder, settings.name, settings.limit, threshold, exact=settings.exact
+        )
     # the usual search has no use for these
     from ragkit.kb.describers import describer_of
     from ragkit.strategies.semantic_embeddings import SemanticEmbeddings
@@ -289,6 +323,7 @@ def _strategy(source: Source, settings: StrategySettings, hear: Hear) -> Strateg
         limit=settings.limit,
         threshold=threshold,
         batch=settings.embedding_batch_size,
+        exact=settings.exact,
     )
 
 

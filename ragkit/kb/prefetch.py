@@ -33,15 +33,17 @@ class Prefetch:
         where: Filter,
         indexes: Sequence[Index],
         find: Callable[[], Answer],
+        *,
+        exact: bool = False,
     ) -> Answer:
         """The answer to a query: kept, or found now where the indexes have changed since.
 
-        White space does not make another query. An answer that had to do without something is not
-        kept, nor one that depends on when files were changed. Raises StoreError, and what `find`
-        raises.
+        White space does not make another query, being `exact` does. An answer that had to do
+        without something is not kept, nor one that depends on when files were changed. Raises
+        StoreError, and what `find` raises.
         """
         started = time.perf_counter()
-        key, state = (" ".join(query.split()), limit, where), state_of(indexes)
+        key, state = (" ".join(query.split()), limit, where, exact), state_of(indexes)
         with self._changing:
             if self._state != state:
                 self._state = state

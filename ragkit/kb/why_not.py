@@ -36,6 +36,8 @@ def why_not(
     line: int | None = None,
     limit: int | None = None,
     where: Filter = ANYTHING,
+    *,
+    exact: bool = False,
 ) -> Explanation:
     """Follow the query through the knowledge base and say what became of a file, folder or line.
 
@@ -67,7 +69,7 @@ def why_not(
         if not step.kept:
             summary = f"{sought.location} is no hit: {step.detail}"
             return _with_remedies(replace(case, verdict="filter", summary=summary))
-    return _Followed.of(kb, case, sought, whole).explained(best)
+    return _Followed.of(kb, case, sought, whole, exact).explained(best)
 
 
 def _with_remedies(case: Explanation, *first: str) -> Explanation:
@@ -83,21 +85,25 @@ class _Followed:
     sought: Expected
     where: Filter
     """All that the search looks at."""
+    exact: bool
+    """Whether it compares every vector, whatever is configured."""
     left: Mapping[str, list[Hit]]
     """By stage, in the order of the walk."""
     hits: list[Hit]
 
     @classmethod
-    def of(cls, kb: KnowledgeBase, case: Explanation, sought: Expected, where: Filter) -> _Followed:
+    def of(
+        cls, kb: KnowledgeBase, case: Explanation, sought: Expected, where: Filter, exact: bool
+    ) -> _Followed:
         """Answer the query. Raises as `KnowledgeBase.answer`."""
         left: dict[str, list[Hit]] = {}
 
         def trace(stage: str, hits: Sequence[Hit]) -> None:
             left[stage] = list(hits)
 
-        answer = kb.answer(case.query, case.limit, where, trace=trace)
+        answer = kb.answer(case.query, case.limit, where, trace=trace, exact=exact)
         notes = tuple((note.stage, note.reason) for note in answer.degraded)
-        return cls(kb, replace(case, degraded=notes), sought, where, left, answer.hits)
+        return cls(kb, replace(case, degraded=notes), sought, where, exact, left, answer.hits)
 
     def explained(self, found: Standing) -> Explanation:
         """The case with its verdict, all steps, and what would help."""
@@ -211,7 +217,8 @@ class _Followed:
             if rank is None or rank > MOST or rank <= limit:
                 return None
             limit = rank
-            tried = _Followed.of(self.kb, replace(self.case, limit=limit), self.sought, self.where)
+            case = replace(self.case, limit=limit)
+            tried = _Followed.of(self.kb, case, self.sought, self.where, self.exact)
             if found := self._rank(tried.hits):
                 return found
             left = tried.left

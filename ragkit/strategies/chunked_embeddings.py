@@ -23,6 +23,8 @@ class ChunkedEmbeddings:
     """Candidates that it gives unless more are asked for."""
     threshold: float = -1.0
     """Least cosine of a hit."""
+    exact: bool = False
+    """Whether the query is compared with every vector."""
 
     @property
     def fingerprint(self) -> str:
@@ -66,6 +68,9 @@ class Embedding(Protocol):
     def threshold(self) -> float: ...
 
     @property
+    def exact(self) -> bool: ...
+
+    @property
     def mark(self) -> str:
         """Changes with what is configured of it; no model is asked for it."""
 
@@ -84,7 +89,7 @@ def nearest(store: Store, query: str, limit: int, where: Filter, strategy: Embed
         return []
     return [
         Hit(chunk, score, {strategy.name: score})
-        for chunk, score in store.nearest(vector, limit, where)
+        for chunk, score in store.nearest(vector, limit, where, exact=strategy.exact)
         if score >= strategy.threshold
     ]
 

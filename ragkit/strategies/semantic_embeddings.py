@@ -32,6 +32,8 @@ class SemanticEmbeddings:
     """Least cosine of a hit."""
     batch: int = 50
     """Chunks that are described before they are embedded together."""
+    exact: bool = False
+    """Whether the query is compared with every vector."""
 
     @property
     def fingerprint(self) -> str:
