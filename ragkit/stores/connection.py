@@ -1,11 +1,11 @@
-"""Connections to a database file, and SQLite's errors in ragkit's words."""
+"""Connections to a database file, and which file that is."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,8 +13,11 @@ from urllib.parse import quote
 
 import apsw
 
-from ragkit.errors import MissingExtra, StoreBusy, StoreError, StoreFull
+from ragkit.errors import MissingExtra, StoreError
 from ragkit.stores import schema, upgrading
+from ragkit.stores.failures import translated, unshared
+
+__all__ = ["exists", "query", "reader", "translated", "value", "which", "writer"]
 
 PAGE_SIZE = 8192
 """Bytes. Seven vectors of 256 dimensions fill a page of 8,192; in one of 4,096, a quarter of the
@@ -27,6 +30,10 @@ searching 40,000 chunks took as long: the operating system holds the same pages.
 
 Values: TypeAlias = Sequence[str | bytes | int | float | None]
 
+File: TypeAlias = tuple[int, ...]
+"""Which file lies at a path: its device and number there, and where nobody can write to it in
+SQLite's way, also the size and time of it and of its log, by which a change shows."""
+
 
 def query(connection: apsw.Connection, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
     """All rows of a statement; their types are those of its columns."""
@@ -38,52 +45,8 @@ def value(connection: apsw.Connection, sql: str, values: Values = ()) -> Any:
     return connection.execute(sql, values).get
 
 
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Raise what SQLite raises inside as a StoreError that names the file and a way out."""
-    try:
-        yield
-    except apsw.Error as error:
-        raise _translation(path, error) from error
-
-
-def _translation(path: Path, error: apsw.Error) -> StoreError:
-    match error:
-        case apsw.BusyError() | apsw.LockedError():
-            return StoreBusy(
-                f"{path}: another process is writing", remedy="wait for it to end, and try again"
-            )
-        case apsw.FullError():
-            return StoreFull(
-                f"{path}: no space left on the disk; the last change was undone",
-                remedy="free some space, or put the database on another disk",
-            )
-        case apsw.NotADBError():
-            return StoreError(
-                f"{path}: not a ragkit database", remedy="give another path, or remove the file"
-            )
-        case apsw.CorruptError():
-            return StoreError(
-                f"{path}: the database is damaged ({error})",
-                remedy="remove the file, then run `ragkit index`",
-            )
-        case apsw.ReadOnlyError():
-            return StoreError(
-                f"{path}: the database may not be written",
-                remedy="allow writing to the file and its folder, or give another path",
-            )
-        case apsw.CantOpenError() | apsw.PermissionsError() | apsw.AuthError():
-            return StoreError(
-                f"{path}: the database cannot be opened ({error})",
-                remedy="check the permissions of the file and its folder, or give another path",
-            )
-    return StoreError(
-        f"{path}: {error}", remedy="check the disk; if that is sound, remove the file and index"
-    )
-
-
 def writer(path: Path, *, wait: float) -> apsw.Connection:
-    """A connection that may write, to a database that is ragkit's.
+    """A connection that may write, to a database that is ragkit's, of this version.
 
     A missing file is made, with its folder. Nothing is changed in a file that turns out not to be
     ours. Raises StoreError.
@@ -93,7 +56,10 @@ def writer(path: Path, *, wait: float) -> apsw.Connection:
     connection = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, wait)
     try:
         if schema.is_empty(connection, path):
-            _found(connection)
+            _found(connection, path)
+        # also one that another program, or a process that was killed, left in another mode
+        if (mode := connection.pragma("journal_mode", "wal")) != "wal":
+            raise unshared(path, f"journal mode {mode}")
         upgrading.upgrade(connection)
         connection.execute("pragma synchronous = normal")
         connection.execute("pragma journal_size_limit = 16777216")
@@ -103,29 +69,37 @@ def writer(path: Path, *, wait: float) -> apsw.Connection:
     return connection
 
 
-def reader(path: Path, *, wait: float) -> apsw.Connection:
-    """A connection that only reads; of a database in memory where there is nothing to read yet.
+def reader(path: Path, *, wait: float) -> tuple[apsw.Connection, File | None]:
+    """A connection that only reads, and of which file; of none where nothing is to be read yet.
 
     Works in a folder that may not be written, too, unless a writer that was killed left changes
     there which only a writer can bring in. Raises StoreError.
     """
-    if exists(path):
+    while exists(path):
+        immutable = False
         try:
+            file = which(path)
             connection = _ours(path, wait)
-        except (apsw.CantOpenError, apsw.ReadOnlyError):
+        except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
+            if _may_make_files(path.parent):
+                raise unshared(path, str(error)) from error
+            immutable, file = True, which(path, closely=True)
             connection = _ours(path, wait, immutable=True)
-        if connection:
-            return connection
+        if connection is None:
+            break
+        if file == which(path, closely=immutable):
+            return connection, file
+        connection.close()  # replaced while it was opened
     connection = apsw.Connection(":memory:")
     schema.create(connection)
-    return connection
+    return connection, None
 
 
 def _ours(path: Path, wait: float, *, immutable: bool = False) -> apsw.Connection | None:
     """A reader of a file that is ragkit's; None where it is empty.
 
     In a folder that may not be written, SQLite cannot make the file in which readers and writers
-    agree. As nobody can write there, readers may go without it: the file is `immutable`.
+    agree. Readers go without it there: the file is `immutable`, as far as `which` does not tell.
     """
     log = path.with_name(path.name + "-wal")
     if immutable and log.exists() and log.stat().st_size:
@@ -146,19 +120,39 @@ def _ours(path: Path, wait: float, *, immutable: bool = False) -> apsw.Connectio
 
 def exists(path: Path) -> bool:
     """Whether there is a file. Raises StoreError for anything but a file, and where none may be."""
+    return which(path) is not None
+
+
+def which(path: Path, *, closely: bool = False) -> File | None:
+    """Which file lies there, None for none; `closely`, so that a change of its content shows.
+
+    Raises StoreError for anything but a file, and where none may be.
+    """
     try:
-        mode = path.stat().st_mode
+        found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return None
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be opened: {error.strerror}",
             remedy="check the permissions of its folders, or give another path",
         ) from error
-    if stat.S_ISREG(mode):
-        return True
-    kind = "a folder" if stat.S_ISDIR(mode) else "not a file"
-    raise StoreError(f"{path}: is {kind}", remedy="give the path of a file")
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a file"
+        raise StoreError(f"{path}: is {kind}", remedy="give the path of a file")
+    if not closely:
+        return found.st_dev, found.st_ino
+    try:
+        log = path.with_name(path.name + "-wal").stat().st_size
+    except OSError:
+        log = 0
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, log
+
+
+def _may_make_files(folder: Path) -> bool:
+    """Whether this process may make files in the folder."""
+    effective = os.access in os.supports_effective_ids
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
 
 
 def _make_folder(folder: Path) -> None:
@@ -192,13 +186,18 @@ def _load_vec0(connection: apsw.Connection) -> None:
     connection.enable_load_extension(False)
 
 
-def _found(connection: apsw.Connection) -> None:
-    """Make an empty file ours; another process may be doing the same."""
+def _found(connection: apsw.Connection, path: Path) -> None:
+    """Make an empty file ours; another process may be doing the same.
+
+    An empty file has no log, so what lies beside it is of a file that was removed, perhaps while
+    other processes still have that one open. They may keep theirs; to share it would mix the two.
+    """
     connection.execute(f"pragma page_size = {PAGE_SIZE}")
-    connection.execute("pragma journal_mode = wal")
-    connection.execute("begin immediate")
+    connection.execute("begin exclusive")
     try:
         if not connection.pragma("application_id"):
+            for end in ("-wal", "-shm"):
+                path.with_name(path.name + end).unlink(missing_ok=True)
             schema.create(connection)
         connection.execute("commit")
     except BaseException:

@@ -16,9 +16,9 @@ from typing import Literal, TypeAlias
 
 import apsw
 
-from ragkit.errors import StoreError, StoreMismatch
+from ragkit.errors import StoreBusy, StoreError, StoreMismatch
 from ragkit.stores import connection as connections
-from ragkit.stores import schema
+from ragkit.stores import failures, schema
 from ragkit.stores.reader import Reader
 
 Precision: TypeAlias = Literal["int8", "float32"]
@@ -51,7 +51,8 @@ class Database:
         self._local = threading.local()
         self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
         self._closed = False
-        self._seen = False  # whether this index was in the file once
+        self._seen: connections.File | None = None  # the file in which this index was found last
+        self._writes_to: connections.File | None = None
         self._changed = False  # whether this store wrote chunks that `complete` has not seen
         if not (connections.exists(path) or create or read_only):
             raise StoreError(f"{path}: no such database", remedy="run `ragkit index`")
@@ -75,38 +76,57 @@ class Database:
         # subtle: known before there is a reader, as another thread may make the index meanwhile
         seen = self._seen
         with connections.translated(self.path):
-            reader = self._reader()
+            reader, file = self._reader()
             try:
                 reader.sql.execute("begin")
-                yield reader, self._index(reader.sql, seen)
+                yield reader, self._index(reader.sql, file, seen)
+            except apsw.Error:
+                self._refuse_overwritten(file)
+                raise
             finally:
                 with suppress(apsw.Error):  # an I/O error has ended the transaction already
                     reader.sql.execute("rollback")
+            self._refuse_overwritten(file)
 
-    def _reader(self) -> Reader:
+    def _reader(self) -> tuple[Reader, connections.File | None]:
+        """This thread's reader, and of which file: the one that lies at the path now."""
         if self._closed:
-            raise StoreError(f"{self.path}: the store is closed")
+            raise failures.closed(self.path)
         reader: Reader | None = getattr(self._local, "reader", None)
-        if reader is None or (not reader.sql.filename and connections.exists(self.path)):
-            reader = Reader(connections.reader(self.path, wait=self._wait))
-            self._local.reader = reader
+        file: connections.File | None = getattr(self._local, "file", None)
+        if reader is None or file != connections.which(self.path, closely=_closely(file)):
+            if reader is not None:
+                reader.sql.close()
+            connection, file = connections.reader(self.path, wait=self._wait)
+            if not self._read_only and connection.pragma("user_version") < schema.VERSION:
+                connection.close()
+                connections.writer(self.path, wait=self._wait).close()  # brings it up to ours
+                connection, file = connections.reader(self.path, wait=self._wait)
+            reader = Reader(connection, file)
+            self._local.reader, self._local.file = reader, file
             self._readers.add(reader)
-        return reader
+        return reader, file
+
+    def _refuse_overwritten(self, file: connections.File | None) -> None:
+        """Raise StoreBusy where a file that is read without SQLite's locks changed meanwhile."""
+        if _closely(file) and file != connections.which(self.path, closely=True):
+            raise StoreBusy(
+                f"{self.path}: changed while it was read", remedy="try again; the change is done"
+            )
 
     @contextmanager
     def _writing(self) -> Iterator[tuple[apsw.Connection, int]]:
         """The writer and the index's id, in one transaction that is undone by any exception."""
         if self._closed:
-            raise StoreError(f"{self.path}: the store is closed")
+            raise failures.closed(self.path)
         if self._read_only:
             raise StoreError(f"{self.path}: was opened for reading only")
+        seen = self._seen
         with connections.translated(self.path):
-            if self._writer is None:
-                self._writer = connections.writer(self.path, wait=self._wait)
-            writer = self._writer
+            writer, file = self._same_writer()
             try:
                 writer.execute("begin immediate")
-                index = self._index(writer, self._seen)
+                index = self._index(writer, file, seen)
                 if index is None:
                     index = self._create(writer)
                 yield writer, index
@@ -116,18 +136,47 @@ class Database:
                     writer.execute("rollback")
                 raise
 
-    def _index(self, connection: apsw.Connection, seen: bool) -> int | None:
-        """The id of this index; None before its first write. `seen`: it was there before."""
+    def _same_writer(self) -> tuple[apsw.Connection, connections.File | None]:
+        """The writer, and of which file. Raises StoreMismatch where half of a sync went to another.
+
+        That file was removed or replaced. To go on in the new one would call it complete with what
+        was written there alone.
+        """
+        here = connections.which(self.path)
+        if self._writer is not None and self._writes_to != here:
+            self._writer.close()
+            self._writer = None
+            if self._changed:
+                self._changed = False
+                raise self._replaced(here)
+        if self._writer is None:
+            self._writer = connections.writer(self.path, wait=self._wait)
+            self._writes_to = here or connections.which(self.path)
+        return self._writer, self._writes_to
+
+    def _index(
+        self,
+        connection: apsw.Connection,
+        file: connections.File | None,
+        seen: connections.File | None,
+    ) -> int | None:
+        """The id of this index; None before its first write. `seen`: where it was before."""
+        version = connection.pragma("user_version")
+        if version > schema.VERSION:
+            raise failures.too_new(self.path, version, schema.VERSION)
         found = connections.query(
             connection,
             "select id, dimensions from indexes where name = ? and fingerprint = ?",
             (self.name, self.fingerprint),
         )
-        if not found and seen:
-            raise StoreMismatch(
-                f"{self.path}: index {self.name} was replaced by one with other settings",
-                remedy="start again",
-            )
+        if not found and seen is not None:
+            if file is not None and file[:2] == seen[:2]:
+                raise StoreMismatch(
+                    f"{self.path}: index {self.name} was replaced by one with other settings",
+                    remedy="start again",
+                )
+            self._seen = None  # said once; then the store is as if it were opened now
+            raise self._replaced(file)
         if not found:
             return None
         [(index, dimensions)] = found
@@ -137,8 +186,20 @@ class Database:
                 f"not {self.dimensions}",
                 remedy="remove the file, then run `ragkit index`",
             )
-        self._seen = True
+        if version < schema.VERSION:
+            raise StoreError(
+                f"{self.path}: made by an older ragkit (schema {version}, this one reads "
+                f"{schema.VERSION})",
+                remedy="run `ragkit index` once, which brings it up to date",
+            )
+        self._seen = file
         return int(index)
+
+    def _replaced(self, file: connections.File | None) -> StoreMismatch:
+        what = "removed" if file is None else "replaced by another file"
+        return StoreMismatch(
+            f"{self.path}: was {what} while it was open", remedy="start again: `ragkit index`"
+        )
 
     def _create(self, writer: apsw.Connection) -> int:
         writer.execute(
@@ -148,3 +209,8 @@ class Database:
         index = writer.last_insert_rowid()
         schema.create_index(writer, index, self.dimensions)
         return index
+
+
+def _closely(file: connections.File | None) -> bool:
+    """Whether the file is one that may change without SQLite telling its reader."""
+    return file is not None and len(file) > 2

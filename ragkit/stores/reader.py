@@ -23,8 +23,10 @@ CODES_KEPT = 64_000_000
 class Reader:
     """A connection that only reads, and what it remembers of the index between searches."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, file: connections.File | None = None) -> None:
         self.sql = connection
+        self.file = file
+        """Which file it reads. Generations of another file say nothing of this one."""
         self._lists: lexical.Lists | None = None
         self._codes: list[vectors.Block] = []
         self._coded: tuple[int, int] | None = None
