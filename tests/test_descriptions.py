@@ -114,7 +114,7 @@ def test_a_look_that_began_before_the_first_write_finds_nothing_yet(
     store = opened()
     real = connection.reader
 
-    def slow(path: Path, *, wait: float) -> apsw.Connection:
+    def slow(path: Path, *, wait: float) -> tuple[apsw.Connection, connection.File | None]:
         found = real(path, wait=wait)
         store.keep_descriptions({b"a": "It counts birds."})  # by the thread that writes
         store.keep_descriptions({b"b": "It counts more."})
