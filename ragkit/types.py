@@ -178,6 +178,41 @@ class Statistics:
     """Distinct embedded texts kept, those of deleted chunks included."""
     size: int
     """Bytes of the database on disk, its write-ahead log included."""
+    source: int = 0
+    """Bytes of the files that were indexed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes of a database by what they hold, as seen from one index; together they are its size."""
+
+    texts: int = 0
+    """Of chunks, compressed, with their contexts and lines."""
+    words: int = 0
+    """What the lexical search looks up."""
+    codes: int = 0
+    """What a search by vector looks through."""
+    vectors: int = 0
+    """Of all embedded texts of the file, those that no chunk uses any more included."""
+    chunks: int = 0
+    """Which chunk is of which document, and which vector it uses."""
+    documents: int = 0
+    """Paths of files, their digests and stamps."""
+    descriptions: int = 0
+    """What chat models wrote, of the whole file."""
+    others: int = 0
+    """Other indexes of the file."""
+    rest: int = 0
+    """The list of indexes, and what is in no table."""
+    free: int = 0
+    """Room that changes have left, for what comes next."""
+    log: int = 0
+    """The write-ahead log."""
+
+    @property
+    def total(self) -> int:
+        """Bytes of the database on disk, its write-ahead log included."""
+        return sum(getattr(self, name) for name in self.__slots__)
 
 
 Chunker: TypeAlias = Callable[[Document], list[Chunk]]
@@ -394,6 +429,9 @@ class Store(Memory, Protocol):
         """Forget all files; known embeddings stay. The index is not complete any more."""
 
     def statistics(self) -> Statistics: ...
+
+    def sizes(self) -> Sizes:
+        """What the database takes on the disk, by part; a second or so for a gigabyte."""
 
     def close(self) -> None: ...
 

@@ -10,6 +10,7 @@ from ragkit.cli.options import place, print_json
 
 if TYPE_CHECKING:
     from ragkit.kb.report import IndexStatus
+    from ragkit.types import Sizes, Statistics
 
 SHOWN = 10
 """Paths of one kind that are listed; `--json` lists all."""
@@ -22,7 +23,7 @@ def status(path: str | None, config: str | None, name: str | None, as_json: bool
     """Say what is indexed of PATH (default: the repository around you).
 
     Everything is counted in the index and compared with the disk: files, chunks, what is stale,
-    what failed and why, the model, the size and the place of the database.
+    what failed and why, the model, the place of the database, its size, and what takes it.
     """
     from dataclasses import asdict
 
@@ -61,7 +62,8 @@ def _show(status: IndexStatus) -> None:
         ("left out", left_out or "nothing"),
         ("model", "; ".join((*status.models, *status.absent)) or "none: words only"),
         ("indexed", when + ("" if status.complete else " (incomplete: `ragkit index` goes on)")),
-        ("database", f"{status.database} ({counted.size / 1e6:.1f} MB)"),
+        ("database", f"{status.database} ({_taken(counted)})"),
+        ("a chunk", _by_part(status.sizes, counted.chunks) or "nothing stored yet"),
     )
     click.echo(click.style(status.name, bold=True))
     for what, value in lines:
@@ -70,6 +72,26 @@ def _show(status: IndexStatus) -> None:
     _list("gone", status.gone)
     _list("failed", [f"{record.path}: {record.reason}" for record in status.failed])
     _list("not whole", [f"{record.path}: {record.reason}" for record in status.shortened])
+
+
+def _taken(counted: Statistics) -> str:
+    """`61.3 MB, 1.9 times the files indexed`"""
+    size = f"{counted.size / 1e6:.1f} MB"
+    if counted.source:
+        return f"{size}, {counted.size / counted.source:.1f} times the files that it indexes"
+    return size
+
+
+def _by_part(sizes: Sizes, chunks: int) -> str:
+    """`1,240 bytes: texts 560, vectors 284, …`, the largest first; "" without a chunk."""
+    from dataclasses import asdict
+
+    if not chunks:
+        return ""
+    each = {part: round(size / chunks) for part, size in asdict(sizes).items()}
+    largest = sorted(each.items(), key=lambda part: -part[1])
+    parts = ", ".join(f"{part} {size:,}" for part, size in largest if size)
+    return f"{sizes.total / chunks:,.0f} bytes: {parts}"
 
 
 def _list(what: str, paths: object) -> None:

@@ -14,7 +14,7 @@ from ragkit.errors import ModelError, ReadError
 from ragkit.indexer import scan, sync
 from ragkit.kb.models import absent
 from ragkit.strategies.semantic_embeddings import SemanticEmbeddings
-from ragkit.types import Chunk, Entry, File, Index, Record, Skip, Statistics
+from ragkit.types import Chunk, Entry, File, Index, Record, Sizes, Skip, Statistics
 
 CROWDED = 0.3
 """A folder with more than this share of the chunks is worth a warning."""
@@ -37,6 +37,7 @@ class IndexStatus:
     absent: tuple[str, ...]
     """Why models cannot be asked at the moment, a sentence each."""
     statistics: Statistics
+    sizes: Sizes
     files: int
     """Files on the disk that belong in the index."""
     stale: tuple[str, ...]
@@ -117,6 +118,7 @@ def status_of(
         models=tuple(models),
         absent=tuple(error.message for error in absent(index.strategies)),
         statistics=index.store.statistics(),
+        sizes=index.store.sizes(),
         files=len(found.files),
         stale=tuple(file.path for file in found.stale),
         gone=found.gone,

@@ -17,10 +17,10 @@ import apsw
 
 from ragkit.errors import StoreError
 from ragkit.stores import connection as connections
-from ragkit.stores import descriptions, rows, schema, vectors
+from ragkit.stores import descriptions, rows, schema, sizes, vectors
 from ragkit.stores import words as lexical
 from ragkit.stores.database import Database
-from ragkit.types import ANYTHING, Chunk, Entry, Filter, Record, Statistics
+from ragkit.types import ANYTHING, Chunk, Entry, Filter, Record, Sizes, Statistics
 
 if TYPE_CHECKING:
     from ragkit.types import Vector
@@ -62,16 +62,25 @@ class SqliteStore(Database):
 
     def statistics(self) -> Statistics:
         """Counts of this index; `embeddings` and `size` are of the whole file."""
-        size = sum(_size(self.path.with_name(self.path.name + end)) for end in ("", "-wal"))
+        size = sizes.on_disk(self.path)
         with self._reading() as (reader, index):
             embeddings = connections.value(reader.sql, "select count(*) from embeddings")
             if index is None:
                 return Statistics(0, 0, 0, 0, embeddings, size)
-            documents = connections.value(reader.sql, f"select count(*) from documents_{index}")
+            documents, source = connections.query(
+                reader.sql,
+                "select count(*), coalesce(sum(size) filter (where outcome = 'indexed'), 0) "
+                f"from documents_{index}",
+            )[0]
             chunks, worded, embedded = connections.query(
                 reader.sql, f"select count(*), count(words), count(embedding) from chunks_{index}"
             )[0]
-            return Statistics(documents, chunks, worded, embedded, embeddings, size)
+            return Statistics(documents, chunks, worded, embedded, embeddings, size, source)
+
+    def sizes(self) -> Sizes:
+        """What the file takes on the disk, by part; all its pages are read for it."""
+        with self._reading() as (reader, index):
+            return sizes.measure(reader.sql, self.path, index)
 
     # ── searches ──
 
@@ -295,14 +304,6 @@ class SqliteStore(Database):
         after = vectors.used(writer, index, touched)
         vectors.list_codes(writer, index, after - before)
         vectors.unlist_codes(writer, index, before - after, time.time())
-
-
-def _size(path: Path) -> int:
-    """Bytes; 0 for a file that is not there."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def _reopened(path: Path, name: str, fingerprint: str, dimensions: int | None) -> SqliteStore:
