@@ -18,7 +18,7 @@ import apsw
 
 from ragkit.errors import StoreBusy, StoreError, StoreMismatch
 from ragkit.stores import connection as connections
-from ragkit.stores import failures, schema
+from ragkit.stores import failures, lists, schema
 from ragkit.stores.reader import Reader
 
 Precision: TypeAlias = Literal["int8", "float32"]
@@ -54,6 +54,7 @@ class Database:
         self._seen: connections.File | None = None  # the file in which this index was found last
         self._writes_to: connections.File | None = None
         self._changed = False  # whether this store wrote chunks that `complete` has not seen
+        self._inverted = lists.Shared()
         if not (connections.exists(path) or create or read_only):
             raise StoreError(f"{path}: no such database", remedy="run `ragkit index`")
         with self._reading():

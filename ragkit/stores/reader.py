@@ -9,7 +9,6 @@ import apsw
 from ragkit.stores import admitted as admission
 from ragkit.stores import connection as connections
 from ragkit.stores import vectors
-from ragkit.stores import words as lexical
 from ragkit.types import Filter
 
 IDS_KEPT = 2_000_000
@@ -27,7 +26,6 @@ class Reader:
         self.sql = connection
         self.file = file
         """Which file it reads. Generations of another file say nothing of this one."""
-        self._lists: lexical.Lists | None = None
         self._codes: list[vectors.Block] = []
         self._coded: tuple[int, int] | None = None
         self._version: tuple[int, object] | None = None
@@ -46,14 +44,6 @@ class Reader:
         while len(self._admitted) > 1 and sum(map(len, self._admitted.values())) > IDS_KEPT:
             del self._admitted[next(iter(self._admitted))]
         return found
-
-    def lists(self, index: int) -> lexical.Lists:
-        """Inverted lists of the index in the state that the open transaction sees."""
-        generation = self._generation(index)
-        lists = self._lists
-        if lists is None or (lists.index, lists.generation) != (index, generation):
-            lists = self._lists = lexical.load(self.sql, index, generation)
-        return lists
 
     def codes(self, index: int, dimensions: int) -> Iterable[vectors.Block]:
         """Codes of the index in the state that the open transaction sees; to be read to the end.

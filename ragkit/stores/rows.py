@@ -111,8 +111,7 @@ def remove_chunks(connection: apsw.Connection, index: int, documents: Sequence[i
         "returning id, words",
         (json.dumps(list(documents)),),
     )
-    worded = [(chunk,) for chunk, count in rows if count is not None]
-    connection.executemany(f"delete from words_{index} where rowid = ?", worded)
+    words.remove(connection, index, [chunk for chunk, count in rows if count is not None])
     ids = sorted(chunk for chunk, _ in rows)
     connection.executemany(f"delete from texts_{index} where id = ?", [(i,) for i in ids])
     return ids
@@ -139,13 +138,13 @@ def add_chunks(
         if entry.words is not None:
             split = words.split(entry.words)
             count = len(split)
-            lexical.append((i, words.terms(split)))
+            lexical.append((i, split))
         chunks.append((i, document, chunk.index, embedding, count))
         lines = (chunk.start, chunk.end, chunk.start_line, chunk.end_line)
         texts.append((i, *lines, to_sql(chunk.context), packed(chunk.text)))
     connection.executemany(f"insert into chunks_{index} values(?, ?, ?, ?, ?)", chunks)
     connection.executemany(f"insert into texts_{index} values(?, ?, ?, ?, ?, ?, ?)", texts)
-    connection.executemany(f"insert into words_{index}(rowid, words) values(?, ?)", lexical)
+    words.add(connection, index, document, lexical)
 
 
 def read_chunks(connection: apsw.Connection, index: int, ids: Sequence[int]) -> list[Chunk]:

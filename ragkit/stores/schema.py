@@ -18,6 +18,8 @@ and each index i has tables of its own, so that it can be dropped at once:
     texts_i(id, …, text)                wide: read for hits only; id is the chunk's
     words_i                             FTS5; rowid is the chunk's id; see `words`
     terms_i                             the vocabulary of words_i
+    lengths_i(block, places)            of `words.BLOCK` ids of chunks: words and document of each
+    worded_i(id, generation, …)         log of the chunks whose words changed; see `changes`
     codes_i(id, code)                   vec0, int8[d]; id is the embedding's; holds exactly the
                                         embeddings that a chunk of i uses and that are not zero
 
@@ -89,10 +91,18 @@ create virtual table words_{i} using fts5(
 create virtual table terms_{i} using fts5vocab(words_{i}, instance);
 """
 
+WORDED = """
+create table lengths_{i}(block integer primary key, places blob not null) strict;
+create table worded_{i}(
+  id integer primary key, generation integer not null, document integer,
+  gone blob, added blob, lengths blob, terms text
+) strict;
+"""
+
 _CODES = "create virtual table codes_{i} using vec0(id integer primary key, code int8[{d}] \
 distance_metric=cosine)"
 
-TABLES = ("terms", "words", "codes", "texts", "chunks", "documents")
+TABLES = ("terms", "words", "lengths", "worded", "codes", "texts", "chunks", "documents")
 """Of one index, in the order in which they can be dropped."""
 
 # Words arrive cut, so every character but white space belongs to one: all of ASCII except letters
@@ -156,6 +166,7 @@ def create_index(connection: apsw.Connection, index: int, dimensions: int | None
     """The tables of one index; in the caller's transaction."""
     marks = _MARKS.replace("'", "''").replace('"', '""')
     connection.execute(_INDEX.format(i=index, marks=marks))
+    connection.execute(WORDED.format(i=index))
     create_codes(connection, index, dimensions)
 
 

@@ -18,6 +18,7 @@ _PARTS = {
     "texts": "texts",
     "words": "words",
     "worded": "words",
+    "lengths": "words",
     "codes": "codes",
     "listed": "codes",
 }

@@ -2,7 +2,7 @@
 
 Writes come from one thread, each in one transaction; every searching thread reads through a
 connection of its own, and sees the index as it was when its read began. The tables are described
-in `schema`; how words and vectors are searched, in `words` and `vectors`.
+in `schema`; how words and vectors are searched, in `scoring` and `vectors`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import apsw
 
 from ragkit.errors import StoreError
 from ragkit.stores import connection as connections
-from ragkit.stores import descriptions, rows, schema, sizes, vectors
+from ragkit.stores import descriptions, rows, schema, scoring, sizes, vectors
+from ragkit.stores import lists as inverted
 from ragkit.stores import words as lexical
 from ragkit.stores.database import Database
+from ragkit.stores.reader import Reader
 from ragkit.types import ANYTHING, Chunk, Entry, Filter, Record, Sizes, Statistics
 
 if TYPE_CHECKING:
@@ -117,15 +119,15 @@ class SqliteStore(Database):
     ) -> list[tuple[Chunk, float]]:
         """Chunks that hold any of the words, by BM25 (> 0), best first; ties by (path, start).
 
-        Exact for every chunk, as in `words.best`. Words fold the case of ASCII letters; one that is
-        given twice counts once.
+        Exact for every chunk, as in `scoring.best`. Words fold the case of ASCII letters; one that
+        is given twice counts once.
         """
         with self._reading() as (reader, index):
             if index is None or limit < 1:
                 return []
-            lists = reader.lists(index)
+            lists = self._lists(reader, index)
             among = None if where.is_open else reader.admitted(index, where).chunks
-            ids, scores = lexical.best(reader.sql, lists, words, limit, k1, b, among)
+            ids, scores = scoring.best(reader.sql, lists, words, limit, k1, b, among)
             scored = dict(zip(ids.tolist(), scores.tolist(), strict=True))
             return rows.ranked(reader.sql, index, scored, limit)
 
@@ -136,11 +138,18 @@ class SqliteStore(Database):
         with self._reading() as (reader, index):
             if index is None:
                 return {}
+            lists = self._lists(reader, index)
             ids = rows.ids_by_path(reader.sql, index, paths)
-            scores = lexical.of_documents(
-                reader.sql, reader.lists(index), words, list(ids.values()), k1, b
-            )
+            scores = scoring.of_documents(reader.sql, lists, words, list(ids.values()), k1, b)
             return {path: score for path, score in zip(ids, scores, strict=True) if score > 0}
+
+    def _lists(self, reader: Reader, index: int) -> inverted.Lists:
+        """The inverted lists in the state that the reader's transaction sees from now on."""
+        while (lists := self._inverted.at(reader, index)) is None:
+            # another thread has followed the file further: this one looks at a later state, too
+            reader.sql.execute("rollback")
+            reader.sql.execute("begin")
+        return lists
 
     # ── writes ──
 
@@ -197,6 +206,7 @@ class SqliteStore(Database):
             schema.drop_index(writer, index)
             schema.create_index(writer, index, self.dimensions)
             rows.advance(writer, index)
+            lexical.restart(writer, index)
             writer.execute("update indexes set complete = 0 where id = ?", (index,))
 
     def complete(self) -> None:
@@ -220,6 +230,7 @@ class SqliteStore(Database):
             rows.prune(writer, left)
             descriptions.prune(writer, left)
             rows.compact(writer, index, self.dimensions)
+            lexical.optimize(writer, index)
         self._changed = False
 
     # ── the state of the index ──

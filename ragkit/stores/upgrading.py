@@ -34,6 +34,16 @@ def _descriptions(connection: apsw.Connection) -> None:
 
 def _small_and_followed(connection: apsw.Connection) -> None:
     """Version 3: vectors and texts take less room, and readers follow changes by logs."""
+    _words_followed(connection)
+
+
+def _words_followed(connection: apsw.Connection) -> None:
+    from ragkit.stores import words  # which knows connections, which know this
+
+    for index in schema.indexes(connection):
+        connection.execute(schema.WORDED.format(i=index.id))
+        words.place_all(connection, index.id)
+        words.restart(connection, index.id)
 
 
 _STEPS: dict[int, Callable[[apsw.Connection], None]] = {1: _descriptions, 2: _small_and_followed}

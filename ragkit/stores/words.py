@@ -1,38 +1,46 @@
-"""Words in FTS5, ranked by BM25 with any k1 and b.
+"""Words as they are indexed, and how FTS5 is told of them.
 
 FTS5's own bm25() has k1 and b built in, so it serves as the inverted list only. A word that a chunk
 holds n > 1 times is indexed as `word␟n`, once: with `detail=none` that keeps the count in half the
-space of positions, and reading a list costs one row a chunk. Lists arrive as one comma-separated
-string each, which is the fastest way out of SQL, and are scored in numpy: exactly, every chunk.
+space of positions, and reading a list costs one row a chunk.
 
-A reader keeps the lists that it used until the index changes, up to `KEPT` postings.
+Two tables go with it. `lengths_i` has the length and the document of each chunk, in blocks of
+`BLOCK` ids, so that a search need not read a row a chunk to know them; `worded_i` is the log by
+which readers follow (see `changes`).
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+import struct
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import apsw
 
-from ragkit.stores.connection import query
+from ragkit.stores import changes
+from ragkit.stores.connection import query, value
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Postings: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
-    """(n,) positions of chunks, and (n,) how often each holds the word."""
-
-KEPT = 4_000_000
-"""Postings that one reader keeps in memory, of 8 bytes each."""
-
 LONGEST = 200
 """Characters of a word that are indexed; what a longer word has after them is not told apart."""
 
-_COUNT = "\x1f"  # the unit separator; `split` cuts at it, so no word contains it
+BLOCK = 500
+"""Ids of a row of `lengths_i`: two rows fill a page."""
+
+LOGGED = 512
+"""Chunks that one row of the log has at most; of a larger change it says only that it was."""
+
+KEPT = 64
+"""Rows that the log keeps."""
+
+MARK = "\x1f"
+"""Between a word and its count: the unit separator; `split` cuts at it, so no word contains it."""
+
+_PLACE = struct.Struct("<ii")  # of a chunk: its words and its document, which is 0 for no chunk
 
 
 def split(words: str) -> list[str]:
@@ -53,153 +61,18 @@ _FOLDED = bytes.maketrans(
 def terms(words: Sequence[str]) -> str:
     """What FTS5 is given for a chunk's words: ["a", "b", "a"] → "a␟2 b"."""
     counts = Counter(words)
-    return " ".join([word if n == 1 else f"{word}{_COUNT}{n}" for word, n in counts.items()])
+    return " ".join([word if n == 1 else f"{word}{MARK}{n}" for word, n in counts.items()])
 
 
-@dataclass(slots=True)
-class Lists:
-    """Inverted lists and chunk lengths as one reader knows them, of one state of the index."""
-
-    index: int
-    generation: int
-    first: int
-    """The lowest id of a chunk; positions in arrays count from it."""
-    lengths: NDArray[np.float32]
-    """(last - first + 1,) float32: words of each chunk."""
-    chunks: int
-    """How many chunks have words: BM25's N."""
-    mean: float
-    """Their mean length; 1 for none."""
-    owners: NDArray[np.int64]
-    """(last - first + 1,) positions in `documents`: whose chunk it is."""
-    documents: NDArray[np.int64]
-    """(n,) ids of the documents that have words, ascending."""
-    sizes: NDArray[np.float64]
-    """(n,) words of each document."""
-    lists: OrderedDict[str, Postings] = field(default_factory=OrderedDict)
-    """By word, least lately used first."""
-    postings: int = 0
+def counted(terms: str) -> dict[str, int]:
+    """A chunk's words and how often it holds each, of its `terms`."""
+    found = (term.partition(MARK) for term in terms.split(" ") if term)
+    return {word: int(count or 1) for word, _, count in found}
 
 
-def load(connection: apsw.Connection, index: int, generation: int) -> Lists:
-    """The lengths of an index's chunks, and no list yet."""
-    import numpy as np
-
-    columns = "group_concat(id), group_concat(words), group_concat(document)"
-    sql = f"select {columns} from chunks_{index} where words is not null"
-    ids, words, whose = (numbers(column) for column in query(connection, sql)[0])
-    first = int(ids.min()) if len(ids) else 0
-    lengths = np.zeros(int(ids.max()) - first + 1 if len(ids) else 0, np.float32)
-    lengths[ids - first] = words
-    mean = float(words.mean()) if len(ids) else 1.0
-    documents, places = np.unique(whose, return_inverse=True)
-    owners = np.zeros(len(lengths), np.int64)
-    owners[ids - first] = places
-    sizes = np.bincount(places, words, len(documents)).astype(np.float64)  # of none, integers
-    return Lists(index, generation, first, lengths, len(ids), mean or 1.0, owners, documents, sizes)
-
-
-def best(
-    connection: apsw.Connection,
-    lists: Lists,
-    words: Sequence[str],
-    limit: int,
-    k1: float,
-    b: float,
-    among: NDArray[np.int64] | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The chunks that hold any of the words, by BM25: ids and scores, both (k,), best first.
-
-    The score is the sum, over the different words w of the query that a chunk holds n times, of
-    ln(1 + (N - df + 0.5) / (df + 0.5)) · n (k1 + 1) / (n + k1 (1 - b + b · length / mean length)).
-    k >= limit where that many match: all that tie with the last are given. With `among`, an array
-    of ids, other chunks are left out; they count in df, N and the mean length all the same.
-    """
-    import numpy as np
-
-    scores = np.zeros(len(lists.lengths))
-    norms = k1 * (1 - b + b * lists.lengths / lists.mean)
-    for word in dict.fromkeys(word for text in words for word in split(text)):
-        positions, counts = _list(connection, lists, word)
-        idf = np.log(1 + (lists.chunks - len(positions) + 0.5) / (len(positions) + 0.5))
-        scores[positions] += idf * counts * (k1 + 1) / (counts + norms[positions])
-    if among is None:
-        found = np.flatnonzero(scores)
-    else:
-        places = among - lists.first
-        places = places[(places >= 0) & (places < len(scores))]
-        found = places[scores[places] > 0]
-    if len(found) > limit:
-        least = np.partition(scores[found], len(found) - limit)[len(found) - limit]
-        found = found[scores[found] >= least]
-    found = found[np.argsort(-scores[found], kind="stable")]
-    return found + lists.first, scores[found]
-
-
-def of_documents(
-    connection: apsw.Connection,
-    lists: Lists,
-    words: Sequence[str],
-    documents: Sequence[int],
-    k1: float,
-    b: float,
-) -> list[float]:
-    """The BM25 score of each of these documents, by id, as one text; 0 where it has no such word.
-
-    As in `best`, with df, N, lengths and their mean counted in documents; a word's count in a
-    document is the sum over its chunks.
-    """
-    import numpy as np
-
-    known = len(lists.documents)
-    if not known:
-        return [0.0] * len(documents)
-    places = np.searchsorted(lists.documents, documents).clip(max=known - 1)
-    there = lists.documents[places] == documents
-    norms = k1 * (1 - b + b * lists.sizes[places] / (lists.sizes.mean() or 1.0))
-    scores = np.zeros(len(documents))
-    for word in dict.fromkeys(word for text in words for word in split(text)):
-        positions, counts = _list(connection, lists, word)
-        held = np.bincount(lists.owners[positions], weights=counts, minlength=known)
-        df = np.count_nonzero(held)
-        idf = np.log(1 + (known - df + 0.5) / (df + 0.5))
-        n = held[places]
-        scores += idf * n * (k1 + 1) / np.where(n > 0, n + norms, 1.0)
-    found: list[float] = np.where(there, scores, 0.0).tolist()
-    return found
-
-
-def _list(connection: apsw.Connection, lists: Lists, word: str) -> Postings:
-    """A word's postings, from memory or from FTS5."""
-    known = lists.lists.get(word)
-    if known is None:
-        known = _read(connection, lists, word)
-        lists.lists[word] = known
-        lists.postings += len(known[0])
-        while lists.postings > KEPT and len(lists.lists) > 1:
-            _, (positions, _) = lists.lists.popitem(last=False)
-            lists.postings -= len(positions)
-    lists.lists.move_to_end(word)
-    return known
-
-
-def _read(connection: apsw.Connection, lists: Lists, word: str) -> Postings:
-    import numpy as np
-
-    positions, counts = [], []
-    # `word` and `word␟n` lie between these bounds, and words that go on with a control character
-    sql = (
-        f"select term, group_concat(doc) from terms_{lists.index} "
-        "where term between ? and ? group by term"
-    )
-    for term, documents in query(connection, sql, (word, word + _COUNT + "\x7f")):
-        stem, _, count = term.partition(_COUNT)
-        if stem == word:
-            positions.append(numbers(documents) - lists.first)
-            counts.append(np.full(len(positions[-1]), int(count or 1), np.float32))
-    if not positions:
-        return np.empty(0, np.int32), np.empty(0, np.float32)
-    return np.concatenate(positions).astype(np.int32), np.concatenate(counts)
+def distinct(words: Sequence[str]) -> list[str]:
+    """The different words of a query, as they are indexed, in order."""
+    return list(dict.fromkeys(word for text in words for word in split(text)))
 
 
 def numbers(text: str | None) -> NDArray[np.int64]:
@@ -207,3 +80,96 @@ def numbers(text: str | None) -> NDArray[np.int64]:
     import numpy as np
 
     return np.fromstring(text or "", np.int64, sep=",")
+
+
+# ── writing, in the caller's transaction, after the generation was advanced ──
+
+
+def add(
+    connection: apsw.Connection, index: int, document: int, chunks: Sequence[tuple[int, list[str]]]
+) -> None:
+    """Index a document's chunks: ids that have no words yet, and the words of each."""
+    if not chunks:
+        return
+    told = [(i, terms(words)) for i, words in chunks]
+    connection.executemany(f"insert into words_{index}(rowid, words) values(?, ?)", told)
+    _place(connection, index, {i: (len(words), document) for i, words in chunks})
+    ids, lengths = [i for i, _ in chunks], [len(words) for _, words in chunks]
+    text = "\n".join(text for _, text in told) if len(chunks) <= LOGGED else None
+    _log(connection, index, (document, None, _packed(ids), _packed(lengths), text))
+
+
+def remove(connection: apsw.Connection, index: int, chunks: Sequence[int]) -> None:
+    """Forget the words of chunks that have some."""
+    if not chunks:
+        return
+    connection.executemany(f"delete from words_{index} where rowid = ?", [(i,) for i in chunks])
+    _place(connection, index, dict.fromkeys(chunks, (0, 0)))
+    text = "" if len(chunks) <= LOGGED else None
+    _log(connection, index, (None, _packed(chunks), None, None, text))
+
+
+def restart(connection: apsw.Connection, index: int) -> None:
+    """Let readers read an index anew that was cleared or filled otherwise."""
+    _log(connection, index, (None, None, None, None, None))
+
+
+def place_all(connection: apsw.Connection, index: int) -> None:
+    """Fill `lengths_i` from the chunks of an older file."""
+    sql = f"select id, words, document from chunks_{index} where words is not null order by id"
+    some: dict[int, tuple[int, int]] = {}
+    for i, length, document in query(connection, sql):
+        some[i] = (length, document)
+    _place(connection, index, some)
+
+
+def optimize(connection: apsw.Connection, index: int) -> None:
+    """Put the segments of a list together, where the small ones are a third of all.
+
+    Each costs a search a look for each of its words. That what is put together grows by a third
+    each time bounds what it costs in all.
+    """
+    sql = f"select count(*) from words_{index}_idx group by segid order by 1"
+    sizes = [pages for (pages,) in query(connection, sql)]
+    if len(sizes) > 1 and sum(sizes[:-1]) * 3 >= sum(sizes):
+        connection.execute(f"insert into words_{index}(words_{index}) values('optimize')")
+
+
+def _place(connection: apsw.Connection, index: int, places: dict[int, tuple[int, int]]) -> None:
+    table = f"lengths_{index}"
+    for block, ids in _blocks(places):
+        old = value(connection, f"select places from {table} where block = ?", (block,))
+        data = bytearray(old or BLOCK * _PLACE.size)
+        for i in ids:
+            _PLACE.pack_into(data, (i - block * BLOCK) * _PLACE.size, *places[i])
+        connection.execute(f"insert or replace into {table} values(?, ?)", (block, bytes(data)))
+
+
+def _blocks(ids: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
+    by_block: dict[int, list[int]] = {}
+    for i in ids:
+        by_block.setdefault(i // BLOCK, []).append(i)
+    return iter(by_block.items())
+
+
+def _log(
+    connection: apsw.Connection,
+    index: int,
+    change: tuple[int | None, bytes | None, bytes | None, bytes | None, str | None],
+) -> None:
+    log = f"worded_{index}"
+    connection.execute(
+        f"insert into {log}(generation, document, gone, added, lengths, terms) "
+        "values(?, ?, ?, ?, ?, ?)",
+        (_generation(connection, index), *change),
+    )
+    changes.trim(connection, log, KEPT)
+
+
+def _generation(connection: apsw.Connection, index: int) -> int:
+    sql = "select generation from indexes where id = ?"
+    return int(value(connection, sql, (index,)))
+
+
+def _packed(numbers: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(numbers)}i", *numbers)
