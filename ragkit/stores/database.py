@@ -19,6 +19,7 @@ import apsw
 from ragkit.errors import StoreBusy, StoreError, StoreMismatch
 from ragkit.stores import connection as connections
 from ragkit.stores import failures, lists, schema
+from ragkit.stores.admitted import Filtered
 from ragkit.stores.reader import Reader
 
 Precision: TypeAlias = Literal["int8", "float32"]
@@ -49,6 +50,7 @@ class Database:
         self._wait = wait
         self._writer: apsw.Connection | None = None
         self._local = threading.local()
+        self._filtered = Filtered()
         self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
         self._closed = False
         self._seen: connections.File | None = None  # the file in which this index was found last
@@ -103,7 +105,7 @@ class Database:
                 connection.close()
                 connections.writer(self.path, wait=self._wait).close()  # brings it up to ours
                 connection, file = connections.reader(self.path, wait=self._wait)
-            reader = Reader(connection, file)
+            reader = Reader(connection, file, self._filtered)
             self._local.reader, self._local.file = reader, file
             self._readers.add(reader)
         return reader, file

@@ -6,14 +6,10 @@ from collections.abc import Iterable, Iterator
 
 import apsw
 
-from ragkit.stores import admitted as admission
 from ragkit.stores import connection as connections
 from ragkit.stores import vectors
+from ragkit.stores.admitted import Admitted, Filtered
 from ragkit.types import Filter
-
-IDS_KEPT = 2_000_000
-"""Ids that one reader remembers of what filters let through, of 8 bytes each; the latest filter's
-always."""
 
 CODES_KEPT = 64_000_000
 """Bytes of an index's codes that one reader remembers; of more, none."""
@@ -22,28 +18,19 @@ CODES_KEPT = 64_000_000
 class Reader:
     """A connection that only reads, and what it remembers of the index between searches."""
 
-    def __init__(self, connection: apsw.Connection, file: connections.File | None = None) -> None:
+    def __init__(
+        self, connection: apsw.Connection, file: connections.File | None, filtered: Filtered
+    ) -> None:
         self.sql = connection
         self.file = file
         """Which file it reads. Generations of another file say nothing of this one."""
         self._codes: list[vectors.Block] = []
         self._coded: tuple[int, int] | None = None
-        self._version: tuple[int, object] | None = None
-        self._admitted: dict[Filter, admission.Admitted] = {}
+        self._filtered = filtered
 
-    def admitted(self, index: int, where: Filter) -> admission.Admitted:
+    def admitted(self, index: int, where: Filter) -> Admitted:
         """What the filter lets through in the state that the open transaction sees."""
-        version = (index, self.sql.pragma("data_version"))
-        if version != self._version:
-            self._version = version
-            self._admitted.clear()
-        found = self._admitted.pop(where, None)
-        if found is None:  # an empty one is known, too
-            found = admission.load(self.sql, index, where)
-        self._admitted[where] = found  # the latest at the end
-        while len(self._admitted) > 1 and sum(map(len, self._admitted.values())) > IDS_KEPT:
-            del self._admitted[next(iter(self._admitted))]
-        return found
+        return self._filtered.of(self.sql, self.file, index, where)
 
     def codes(self, index: int, dimensions: int) -> Iterable[vectors.Block]:
         """Codes of the index in the state that the open transaction sees; to be read to the end.

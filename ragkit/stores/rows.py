@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import apsw
 
-from ragkit.stores import schema, vectors, words
+from ragkit.stores import filed, schema, vectors, words
 from ragkit.stores.connection import query, value
 from ragkit.stores.texts import packed, unpacked
 from ragkit.types import Chunk, Entry, Record
@@ -72,6 +72,7 @@ def write_record(connection: apsw.Connection, index: int, record: Record) -> int
         "returning id",
         (path, *values, *values),
     )
+    filed.log(connection, index, [row])
     return row
 
 
@@ -89,6 +90,7 @@ def ids_by_path(connection: apsw.Connection, index: int, paths: Iterable[str]) -
 
 def remove_records(connection: apsw.Connection, index: int, documents: Sequence[int]) -> None:
     """Forget documents; their chunks are gone already."""
+    filed.log(connection, index, documents)
     connection.executemany(f"delete from documents_{index} where id = ?", [(d,) for d in documents])
 
 
@@ -108,11 +110,14 @@ def remove_chunks(connection: apsw.Connection, index: int, documents: Sequence[i
     rows = query(
         connection,
         f"delete from chunks_{index} where document in (select value from json_each(?)) "
-        "returning id, words",
+        "returning id, words, embedding",
         (json.dumps(list(documents)),),
     )
-    words.remove(connection, index, [chunk for chunk, count in rows if count is not None])
-    ids = sorted(chunk for chunk, _ in rows)
+    words.remove(connection, index, [chunk for chunk, count, _ in rows if count is not None])
+    ids = sorted(chunk for chunk, _, _ in rows)
+    if ids:
+        used = {embedding for _, _, embedding in rows if embedding is not None}
+        filed.log(connection, index, documents, ids, used)
     connection.executemany(f"delete from texts_{index} where id = ?", [(i,) for i in ids])
     return ids
 

@@ -19,6 +19,7 @@ and each index i has tables of its own, so that it can be dropped at once:
     words_i                             FTS5; rowid is the chunk's id; see `words`
     terms_i                             the vocabulary of words_i
     lengths_i(block, places)            of `words.BLOCK` ids of chunks: words and document of each
+    filed_i(id, …)                      log of the documents that changed, see `filed`
     worded_i(id, generation, …)         log of the chunks whose words changed; see `changes`
     codes_i(id, code)                   vec0, int8[d]; id is the embedding's; holds exactly the
                                         embeddings that a chunk of i uses and that are not zero
@@ -91,6 +92,12 @@ create virtual table words_{i} using fts5(
 create virtual table terms_{i} using fts5vocab(words_{i}, instance);
 """
 
+FILED = """
+create table filed_{i}(
+  id integer primary key, documents blob not null, chunks blob not null, embeddings blob not null
+) strict;
+"""
+
 WORDED = """
 create table lengths_{i}(block integer primary key, places blob not null) strict;
 create table worded_{i}(
@@ -102,7 +109,7 @@ create table worded_{i}(
 _CODES = "create virtual table codes_{i} using vec0(id integer primary key, code int8[{d}] \
 distance_metric=cosine)"
 
-TABLES = ("terms", "words", "lengths", "worded", "codes", "texts", "chunks", "documents")
+TABLES = ("terms", "words", "lengths", "worded", "codes", "texts", "chunks", "documents", "filed")
 """Of one index, in the order in which they can be dropped."""
 
 # Words arrive cut, so every character but white space belongs to one: all of ASCII except letters
@@ -167,6 +174,7 @@ def create_index(connection: apsw.Connection, index: int, dimensions: int | None
     marks = _MARKS.replace("'", "''").replace('"', '""')
     connection.execute(_INDEX.format(i=index, marks=marks))
     connection.execute(WORDED.format(i=index))
+    connection.execute(FILED.format(i=index))
     create_codes(connection, index, dimensions)
 
 

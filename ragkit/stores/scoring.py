@@ -121,21 +121,21 @@ def best(
     limit: int,
     k1: float,
     b: float,
-    among: NDArray[np.int64] | None = None,
+    among: NDArray[np.bool_] | None = None,
 ) -> Found:
     """The chunks that hold any of the words: ids and scores, both (k,), best first.
 
-    k >= limit where that many match: all that tie with the last are given. With `among`, an array
-    of ids, other chunks are left out; they count in df, N and the mean length all the same.
+    k >= limit where that many match: all that tie with the last are given. With `among`,
+    marks by id, other chunks are left out; they count in df, N and the mean length all the same.
     """
     import numpy as np
 
     terms = terms_of(connection, lists, words, k1, b)
     size = len(lists.lengths)
     admitted: NDArray[np.bool_] | None = None
-    if among is not None and len(among) > FEW * size:
+    if among is not None and np.count_nonzero(among) > FEW * size:
         admitted = np.zeros(size, np.bool_)
-        admitted[among[among < size]] = True
+        admitted[: len(among)] = among[:size]
     if among is None or admitted is not None:
         ids = _candidates(lists, terms, limit, admitted)
         fresh = np.fromiter(lists.young, np.int64, len(lists.young))
@@ -143,7 +143,7 @@ def best(
             fresh = fresh[admitted[fresh]]
         ids = np.concatenate((ids, fresh))
     else:
-        ids = among[among < size]
+        ids = np.flatnonzero(among[:size])
     scores = scored(lists, terms, ids)
     there = scores > 0
     ids, scores = ids[there], scores[there]

@@ -35,6 +35,8 @@ def _descriptions(connection: apsw.Connection) -> None:
 def _small_and_followed(connection: apsw.Connection) -> None:
     """Version 3: vectors and texts take less room, and readers follow changes by logs."""
     _words_followed(connection)
+    for index in schema.indexes(connection):
+        connection.execute(schema.FILED.format(i=index.id))
 
 
 def _words_followed(connection: apsw.Connection) -> None:
