@@ -19,7 +19,6 @@ import apsw
 from ragkit.errors import StoreBusy, StoreError, StoreMismatch
 from ragkit.stores import connection as connections
 from ragkit.stores import failures, lists, schema
-from ragkit.stores.admitted import Filtered
 from ragkit.stores.reader import Reader
 
 Precision: TypeAlias = Literal["int8", "float32"]
@@ -50,7 +49,6 @@ class Database:
         self._wait = wait
         self._writer: apsw.Connection | None = None
         self._local = threading.local()
-        self._filtered = Filtered()
         self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
         self._closed = False
         self._seen: connections.File | None = None  # the file in which this index was found last
@@ -98,17 +96,23 @@ class Database:
         reader: Reader | None = getattr(self._local, "reader", None)
         file: connections.File | None = getattr(self._local, "file", None)
         if reader is None or file != connections.which(self.path, closely=_closely(file)):
-            if reader is not None:
-                reader.sql.close()
+            self._let_go_of_reader()
             connection, file = connections.reader(self.path, wait=self._wait)
             if not self._read_only and connection.pragma("user_version") < schema.VERSION:
                 connection.close()
                 connections.writer(self.path, wait=self._wait).close()  # brings it up to ours
                 connection, file = connections.reader(self.path, wait=self._wait)
-            reader = Reader(connection, file, self._filtered)
+            reader = Reader(connection, file)
             self._local.reader, self._local.file = reader, file
             self._readers.add(reader)
         return reader, file
+
+    def _let_go_of_reader(self) -> None:
+        """This thread's next read has a connection of its own."""
+        reader: Reader | None = getattr(self._local, "reader", None)
+        self._local.reader = None
+        if reader is not None:
+            reader.sql.close()
 
     def _refuse_overwritten(self, file: connections.File | None) -> None:
         """Raise StoreBusy where a file that is read without SQLite's locks changed meanwhile."""
@@ -126,7 +130,7 @@ class Database:
             raise StoreError(f"{self.path}: was opened for reading only")
         seen = self._seen
         with connections.translated(self.path):
-            writer, file = self._same_writer()
+            writer, file = self._same_writer(seen)
             try:
                 writer.execute("begin immediate")
                 index = self._index(writer, file, seen)
@@ -139,7 +143,9 @@ class Database:
                     writer.execute("rollback")
                 raise
 
-    def _same_writer(self) -> tuple[apsw.Connection, connections.File | None]:
+    def _same_writer(
+        self, seen: connections.File | None
+    ) -> tuple[apsw.Connection, connections.File | None]:
         """The writer, and of which file. Raises StoreMismatch where half of a sync went to another.
 
         That file was removed or replaced. To go on in the new one would call it complete with what
@@ -152,6 +158,8 @@ class Database:
             if self._changed:
                 self._changed = False
                 raise self._replaced(here)
+        if here is None and seen is not None:
+            raise self._replaced(here)
         if self._writer is None:
             self._writer = connections.writer(self.path, wait=self._wait)
             self._writes_to = here or connections.which(self.path)
@@ -178,7 +186,6 @@ class Database:
                     f"{self.path}: index {self.name} was replaced by one with other settings",
                     remedy="start again",
                 )
-            self._seen = None  # said once; then the store is as if it were opened now
             raise self._replaced(file)
         if not found:
             return None
@@ -199,6 +206,7 @@ class Database:
         return int(index)
 
     def _replaced(self, file: connections.File | None) -> StoreMismatch:
+        self._seen = None  # said once; then the store is as if it were opened now
         what = "removed" if file is None else "replaced by another file"
         return StoreMismatch(
             f"{self.path}: was {what} while it was open", remedy="start again: `ragkit index`"

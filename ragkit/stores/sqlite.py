@@ -17,7 +17,7 @@ import apsw
 
 from ragkit.errors import StoreError
 from ragkit.stores import connection as connections
-from ragkit.stores import descriptions, filed, rows, schema, scoring, sizes, vectors
+from ragkit.stores import descriptions, rows, schema, scoring, sizes, vectors
 from ragkit.stores import lists as inverted
 from ragkit.stores import words as lexical
 from ragkit.stores.database import Database
@@ -99,7 +99,7 @@ class SqliteStore(Database):
             if index is None or limit < 1:
                 return []
             admitted = None if where.is_open else reader.admitted(index, where)
-            among = None if admitted is None else admitted.embeddings.nonzero()[0]
+            among = None if admitted is None else admitted.embeddings
             codes = reader.codes(index, len(vector))
             found = dict(vectors.nearest(reader.sql, codes, vector, limit, among))
             users = rows.users(reader.sql, index, found)
@@ -203,10 +203,8 @@ class SqliteStore(Database):
     def clear(self) -> None:
         """Forget all files of this index, and that it was complete; embeddings stay known."""
         with self._writing() as (writer, index):
-            clock = filed.clock(writer, index)
             schema.drop_index(writer, index)
             schema.create_index(writer, index, self.dimensions)
-            filed.restart(writer, index, clock)
             rows.advance(writer, index)
             lexical.restart(writer, index)
             writer.execute("update indexes set complete = 0 where id = ?", (index,))
@@ -284,7 +282,7 @@ class SqliteStore(Database):
         try:
             # FTS5 checks what it has cached: after a change by another connection, a reader that
             # checked before would find its old structure, and call the new one corrupt.
-            self._local.reader = None
+            self._let_go_of_reader()
             with self._reading() as (reader, index):
                 found = [line for (line,) in connections.query(reader.sql, "pragma quick_check")]
                 found = [line for line in found if line != "ok"]
