@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from ragkit import stores
-from ragkit.stores import connection, descriptions, schema
+from ragkit.stores import connection, descriptions
 from ragkit.stores.sqlite import SqliteStore
 from ragkit.types import Chunk, Entry, Record
 
@@ -35,13 +35,6 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
 def put(store: SqliteStore, path: str) -> None:
     entry = Entry(Chunk(path, 0, "text", 0, 4, 1, 1), words="text")
     store.replace(Record(path, "d", 4, 1), [entry])
-
-
-def made_older(path: Path) -> None:
-    """Make the file what the version before descriptions wrote."""
-    older = apsw.Connection(str(path))
-    older.execute("drop table descriptions; pragma user_version = 1")
-    older.close()
 
 
 def test_descriptions_are_found_by_their_keys_whatever_they_hold(opened: Opened) -> None:
@@ -70,27 +63,6 @@ def test_descriptions_outlive_the_index_that_they_were_made_for(opened: Opened) 
     put(second, "a.py")
     second.complete()
     assert second.descriptions([b"a"]) == {b"a": "It counts birds."}
-
-
-def test_a_database_from_before_descriptions_is_read_and_then_brought_up(
-    opened: Opened, tmp_path: Path
-) -> None:
-    store = opened()
-    put(store, "a.py")
-    store.complete()
-    store.close()
-    made_older(tmp_path / "x.db")
-    reader = opened(read_only=True)
-    assert reader.descriptions([b"a"]) == {}
-    assert [chunk.text for chunk in reader.chunks("a.py")] == ["text"]
-    writer = opened()
-    writer.keep_descriptions({b"a": "It counts birds."})
-    assert writer.is_complete, "nothing has to be indexed again"
-    assert writer.descriptions([b"a"]) == reader.descriptions([b"a"]) == {b"a": "It counts birds."}
-    assert writer.check() == []
-    file = apsw.Connection(str(tmp_path / "x.db"))
-    assert file.pragma("user_version") == schema.VERSION
-    file.close()
 
 
 def test_those_that_were_kept_first_are_let_go_first(

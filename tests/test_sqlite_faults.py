@@ -20,7 +20,7 @@ from contracts.store import D, entry, paths, record, unit
 
 from ragkit import stores
 from ragkit.errors import StoreBusy, StoreError, StoreFull, StoreMismatch
-from ragkit.stores import rows
+from ragkit.stores import fitting, rows
 from ragkit.stores.sqlite import SqliteStore
 
 K = {"k1": 1.2, "b": 0.75}
@@ -360,7 +360,7 @@ def test_spare_embeddings_are_dropped_oldest_first(
 def test_holes_left_by_deleted_vectors_are_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "HOLES", 1500)
+    monkeypatch.setattr(fitting, "HOLES", 1500)
     store = opened(tmp_path / "x.db")
     kept = [entry("kept", i, "x", unit(1, i)) for i in range(3)]
     for n in range(4):

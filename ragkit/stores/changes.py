@@ -11,7 +11,7 @@ from typing import Any
 
 import apsw
 
-from ragkit.stores.connection import query
+from ragkit.stores.connection import query, value
 
 KEPT = 20_000
 """Rows that a log keeps: a reader that missed more reads everything."""
@@ -36,9 +36,12 @@ def since(
     )
 
 
-def restart(connection: apsw.Connection, log: str, generation: int) -> None:
-    """Begin the log of an index that was cleared: what was before this generation is void."""
-    connection.execute(f"insert into {log}(id, generation) values(2, ?)", (generation,))
+def void(connection: apsw.Connection, log: str, generation: int) -> None:
+    """Let nobody follow over this generation: what readers remember from before it is void."""
+    last = value(connection, f"select max(id) from {log}") or 1
+    connection.execute(f"delete from {log}")
+    sql = f"insert into {log}(id, generation) values(?, ?)"
+    connection.execute(sql, (last + 1, generation))
 
 
 def trim(connection: apsw.Connection, log: str, kept: int = KEPT) -> None:

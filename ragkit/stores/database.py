@@ -17,8 +17,9 @@ from typing import Literal, TypeAlias
 import apsw
 
 from ragkit.errors import StoreBusy, StoreError, StoreMismatch
+from ragkit.stores import codes, failures, lists, schema
 from ragkit.stores import connection as connections
-from ragkit.stores import failures, lists, schema
+from ragkit.stores.admitted import Filtered
 from ragkit.stores.reader import Reader
 
 Precision: TypeAlias = Literal["int8", "float32"]
@@ -49,7 +50,9 @@ class Database:
         self._wait = wait
         self._writer: apsw.Connection | None = None
         self._local = threading.local()
+        self._filtered = Filtered()
         self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
+        self._codes = codes.Codes()
         self._closed = False
         self._seen: connections.File | None = None  # the file in which this index was found last
         self._writes_to: connections.File | None = None
@@ -102,7 +105,7 @@ class Database:
                 connection.close()
                 connections.writer(self.path, wait=self._wait).close()  # brings it up to ours
                 connection, file = connections.reader(self.path, wait=self._wait)
-            reader = Reader(connection, file)
+            reader = Reader(connection, file, self._filtered)
             self._local.reader, self._local.file = reader, file
             self._readers.add(reader)
         return reader, file
@@ -218,8 +221,14 @@ class Database:
             (self.name, self.fingerprint, self.dimensions, time.time()),
         )
         index = writer.last_insert_rowid()
-        schema.create_index(writer, index, self.dimensions)
+        self._make(writer, index)
         return index
+
+    def _make(self, writer: apsw.Connection, index: int) -> None:
+        """The empty tables of the index."""
+        schema.create_index(writer, index, self.dimensions)
+        if self.dimensions is not None:
+            codes.create(writer, index, self.dimensions, codes.first_coding(self.dimensions))
 
 
 def _closely(file: connections.File | None) -> bool:

@@ -7,16 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import apsw
 
-from ragkit.stores import filed, schema, vectors, words
+from ragkit.stores import filed, words
+from ragkit.stores.codes import State
 from ragkit.stores.connection import query, value
 from ragkit.stores.texts import packed, unpacked
 from ragkit.types import Chunk, Entry, Record
 
 SPARE_EMBEDDINGS = 50_000
 """Embeddings that are kept for no chunk, at least; beyond, as many as there are in use."""
-
-HOLES = 4096
-"""Places of deleted codes that are worth no compaction."""
 
 
 def to_sql(text: str) -> str | bytes:
@@ -33,9 +31,16 @@ def from_sql(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
 
 
-def advance(connection: apsw.Connection, index: int) -> None:
-    """Tell readers that chunks changed: what they remember of them is void."""
-    connection.execute("update indexes set generation = generation + 1 where id = ?", (index,))
+def advance(connection: apsw.Connection, index: int) -> int:
+    """Tell readers that chunks changed; the generation that begins with this."""
+    sql = "update indexes set generation = generation + 1 where id = ? returning generation"
+    return int(value(connection, sql, (index,)))
+
+
+def state(connection: apsw.Connection, index: int) -> State:
+    """Which index it is, and its generation."""
+    sql = "select created, generation from indexes where id = ?"
+    return State(index, *query(connection, sql, (index,))[0])
 
 
 def read_records(connection: apsw.Connection, index: int) -> dict[str, Record]:
@@ -236,25 +241,6 @@ def prune(connection: apsw.Connection, indexes: Sequence[int]) -> None:
             f"(select id from embeddings where {unused} order by used, id limit ?)",
             (surplus,),
         )
-
-
-def compact(connection: apsw.Connection, index: int, dimensions: int | None) -> None:
-    """Write the codes anew where more than half of their table is holes.
-
-    vec0 uses the place of a deleted row again only when all rows of its block are gone.
-    """
-    if dimensions is None:
-        return
-    rows = value(connection, f"select count(*) from codes_{index}_rowids")
-    places = value(connection, f"select coalesce(sum(size), 0) from codes_{index}_chunks")
-    if places <= 2 * rows + HOLES:
-        return
-    connection.execute(f"drop table codes_{index}")
-    schema.create_codes(connection, index, dimensions)
-    used = query(
-        connection, f"select distinct embedding from chunks_{index} where embedding is not null"
-    )
-    vectors.list_codes(connection, index, [row[0] for row in used])
 
 
 _CHECKS = {

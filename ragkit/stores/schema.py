@@ -3,7 +3,7 @@
 One file holds several indexes: several names, and of one name the index that answers and the one
 that is being built with other settings. They share two tables:
 
-    embeddings(id, key, used, vector)   every embedded text: vector is float32[d], the truth;
+    embeddings(id, key, used, vector)   every embedded text: vector is the truth, see `vectors`;
                                         key is the hash that finds it again; used is when it was
                                         last let go, for pruning
     descriptions(key, used, text)       what chat models wrote of chunks: key is the hash of all
@@ -21,11 +21,12 @@ and each index i has tables of its own, so that it can be dropped at once:
     lengths_i(block, places)            of `words.BLOCK` ids of chunks: words and document of each
     filed_i(id, …)                      log of the documents that changed, see `filed`
     worded_i(id, generation, …)         log of the chunks whose words changed; see `changes`
-    codes_i(id, code)                   vec0, int8[d]; id is the embedding's; holds exactly the
-                                        embeddings that a chunk of i uses and that are not zero
+    codes_i(id, code)                   vec0, bit[d] or int8[d], as its row of `codings` says; id is
+                                        the embedding's; holds exactly the embeddings that a chunk
+                                        of i uses and that are not zero
+    listed_i(id, generation, embedding, listed)
+                                        log: what came into codes_i and left it, see `changes`
 
-`codes_i` is where other codes go: sign bits as a second column, or as `bits_i(id, bit[d])` beside
-it with the same ids; where int8 rows are enough, the float32 rows of `embeddings` can be emptied.
 VERSION goes up with any change of a table, and `upgrading` brings older files up to it.
 """
 
@@ -46,6 +47,13 @@ APPLICATION = 0x7261676B
 VERSION = 3
 """Of the tables below, in the header's `user_version`."""
 
+CODINGS = """
+create table codings(
+  index_id integer primary key, kind text not null, centre blob, share real not null,
+  breadth integer not null, rows integer
+) strict;
+"""
+
 DESCRIPTIONS = """
 create table descriptions(
   key blob primary key, used real not null, text not null
@@ -64,7 +72,7 @@ create table meta(
   index_id integer not null, key text not null, value text not null,
   primary key(index_id, key)
 ) strict, without rowid;
-create table embeddings(
+{CODINGS}create table embeddings(
   id integer primary key, key blob not null unique, used real not null, vector blob not null
 ) strict;
 {DESCRIPTIONS}
@@ -92,6 +100,12 @@ create virtual table words_{i} using fts5(
 create virtual table terms_{i} using fts5vocab(words_{i}, instance);
 """
 
+LISTED = """
+create table listed_{i}(
+  id integer primary key, generation integer not null, embedding integer, listed integer
+) strict;
+"""
+
 FILED = """
 create table filed_{i}(
   id integer primary key, documents blob not null, chunks blob not null, embeddings blob not null
@@ -106,10 +120,12 @@ create table worded_{i}(
 ) strict;
 """
 
-_CODES = "create virtual table codes_{i} using vec0(id integer primary key, code int8[{d}] \
-distance_metric=cosine)"
+CODES = "create virtual table codes_{i} using vec0(id integer primary key, code {column})"
 
-TABLES = ("terms", "words", "lengths", "worded", "codes", "texts", "chunks", "documents", "filed")
+TABLES = (
+    *("terms", "words", "lengths", "worded"),
+    *("codes", "listed", "texts", "chunks", "filed", "documents"),
+)
 """Of one index, in the order in which they can be dropped."""
 
 # Words arrive cut, so every character but white space belongs to one: all of ASCII except letters
@@ -170,21 +186,17 @@ def create(connection: apsw.Connection) -> None:
 
 
 def create_index(connection: apsw.Connection, index: int, dimensions: int | None) -> None:
-    """The tables of one index; in the caller's transaction."""
+    """The tables of one index but its codes; in the caller's transaction."""
     marks = _MARKS.replace("'", "''").replace('"', '""')
     connection.execute(_INDEX.format(i=index, marks=marks))
     connection.execute(WORDED.format(i=index))
     connection.execute(FILED.format(i=index))
-    create_codes(connection, index, dimensions)
-
-
-def create_codes(connection: apsw.Connection, index: int, dimensions: int | None) -> None:
-    """The vectors' table of one index, where it has vectors."""
     if dimensions is not None:
-        connection.execute(_CODES.format(i=index, d=dimensions))
+        connection.execute(LISTED.format(i=index))
 
 
 def drop_index(connection: apsw.Connection, index: int) -> None:
     """Drop one index's tables; in the caller's transaction."""
     for table in TABLES:
         connection.execute(f"drop table if exists {table}_{index}")
+    connection.execute("delete from codings where index_id = ?", (index,))

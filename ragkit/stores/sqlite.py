@@ -16,8 +16,19 @@ from typing import TYPE_CHECKING
 import apsw
 
 from ragkit.errors import StoreError
+from ragkit.stores import (
+    changes,
+    codes,
+    descriptions,
+    filed,
+    fitting,
+    rows,
+    schema,
+    scoring,
+    sizes,
+    vectors,
+)
 from ragkit.stores import connection as connections
-from ragkit.stores import descriptions, rows, schema, scoring, sizes, vectors
 from ragkit.stores import lists as inverted
 from ragkit.stores import words as lexical
 from ragkit.stores.database import Database
@@ -50,7 +61,9 @@ class SqliteStore(Database):
     def known(self, keys: Sequence[bytes]) -> dict[bytes, Vector]:
         """Vectors stored under these keys, also of chunks that are gone; read-only arrays."""
         with self._reading() as (reader, _):
-            return vectors.known(reader.sql, keys)
+            if self.dimensions is None:
+                return {}
+            return vectors.known(reader.sql, keys, self.dimensions, self.precision)
 
     def descriptions(self, keys: Sequence[bytes]) -> dict[bytes, str]:
         """Descriptions stored under these keys, also of chunks that are gone."""
@@ -91,22 +104,31 @@ class SqliteStore(Database):
     ) -> list[tuple[Chunk, float]]:
         """Chunks by cosine in [-1, 1], best first; ties by (path, start).
 
-        The best of `vectors.candidates(limit)` that an int8 scan found; cosines are exact. A zero
-        vector is like nothing: []. Raises StoreMismatch for another length, StoreError for NaN.
+        Cosines are those of the stored rows. If `exact`, all of them are compared; otherwise those
+        that `scan.candidates` leaves, and about one of a hundred hits is missed. A zero vector is
+        like nothing: []. Raises StoreMismatch for another length, StoreError for NaN.
         """
         vector = vectors.checked(vector, self.dimensions, "the query")
-        with self._reading() as (reader, index):
-            if index is None or limit < 1:
-                return []
-            admitted = None if where.is_open else reader.admitted(index, where)
-            among = None if admitted is None else admitted.embeddings
-            codes = reader.codes(index, len(vector))
-            found = dict(vectors.nearest(reader.sql, codes, vector, limit, among))
-            users = rows.users(reader.sql, index, found)
-            if admitted is not None:
-                users = admitted.among(users)
-            scores = {chunk: found[embedding] for chunk, embedding in users.items()}
-            return rows.ranked(reader.sql, index, scores, limit)
+        while vector.any():
+            with self._reading() as (reader, index):
+                if index is None or limit < 1:
+                    return []
+                admitted = None if where.is_open else reader.admitted(index, where)
+                marks = None if admitted is None else admitted.embeddings
+                if exact:
+                    found = vectors.best_of_all(reader.sql, index, vector, limit, marks)
+                else:
+                    state = rows.state(reader.sql, index)
+                    some = self._codes.candidates(reader.sql, state, vector, limit, marks)
+                    if some is None:
+                        continue  # another thread has seen a later state: look again
+                    found = vectors.best(reader.sql, some.tolist(), vector, limit)
+                users = rows.users(reader.sql, index, found)
+                if admitted is not None:
+                    users = admitted.among(users)
+                scores = {chunk: found[embedding] for chunk, embedding in users.items()}
+                return rows.ranked(reader.sql, index, scores, limit)
+        return []
 
     def matching(
         self,
@@ -164,7 +186,7 @@ class SqliteStore(Database):
         }
         with self._writing() as (writer, index):
             document = rows.write_record(writer, index, record)
-            ids = vectors.keep(writer, embedded, time.time())
+            ids = vectors.keep(writer, embedded, self.precision, time.time())
             with self._changing(writer, index, [document], ids.values()):
                 free = rows.remove_chunks(writer, index, [document])
                 stored = [
@@ -180,7 +202,7 @@ class SqliteStore(Database):
                 key: vectors.checked(vector, self.dimensions, "an embedded text")
                 for key, vector in embedded.items()
             }
-            vectors.keep(writer, checked, time.time())
+            vectors.keep(writer, checked, self.precision, time.time())
 
     def keep_descriptions(self, described: Mapping[bytes, str]) -> None:
         """Make descriptions known, in one transaction."""
@@ -203,9 +225,13 @@ class SqliteStore(Database):
     def clear(self) -> None:
         """Forget all files of this index, and that it was complete; embeddings stay known."""
         with self._writing() as (writer, index):
+            clock = filed.clock(writer, index)
             schema.drop_index(writer, index)
-            schema.create_index(writer, index, self.dimensions)
-            rows.advance(writer, index)
+            self._make(writer, index)
+            filed.restart(writer, index, clock)
+            generation = rows.advance(writer, index)
+            if self.dimensions is not None:
+                changes.void(writer, f"listed_{index}", generation)
             lexical.restart(writer, index)
             writer.execute("update indexes set complete = 0 where id = ?", (index,))
 
@@ -229,7 +255,8 @@ class SqliteStore(Database):
             left = [i for (i,) in connections.query(writer, "select id from indexes")]
             rows.prune(writer, left)
             descriptions.prune(writer, left)
-            rows.compact(writer, index, self.dimensions)
+            if self.dimensions is not None:
+                fitting.fit(writer, index, self.dimensions)
             lexical.optimize(writer, index)
         self._changed = False
 
@@ -305,7 +332,7 @@ class SqliteStore(Database):
         `new` are the embeddings that the chunks will use.
         """
         self._changed = True
-        rows.advance(writer, index)
+        generation = rows.advance(writer, index)
         if self.dimensions is None:
             yield
             return
@@ -313,8 +340,10 @@ class SqliteStore(Database):
         before = vectors.used(writer, index, touched)
         yield
         after = vectors.used(writer, index, touched)
-        vectors.list_codes(writer, index, after - before)
-        vectors.unlist_codes(writer, index, before - after, time.time())
+        listed = codes.enlist(writer, index, self.dimensions, after - before)
+        codes.unlist(writer, index, before - after)
+        codes.log(writer, index, generation, listed, before - after)
+        vectors.let_go(writer, before - after, time.time())
 
 
 def _reopened(path: Path, name: str, fingerprint: str, dimensions: int | None) -> SqliteStore:

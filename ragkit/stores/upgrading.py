@@ -35,8 +35,35 @@ def _descriptions(connection: apsw.Connection) -> None:
 def _small_and_followed(connection: apsw.Connection) -> None:
     """Version 3: vectors and texts take less room, and readers follow changes by logs."""
     _words_followed(connection)
+    _vectors_made_small(connection)
     for index in schema.indexes(connection):
         connection.execute(schema.FILED.format(i=index.id))
+
+
+def _vectors_made_small(connection: apsw.Connection) -> None:
+    import numpy as np
+
+    from ragkit.stores import codes, vectors  # which know connections, which know this
+    from ragkit.stores.connection import query
+
+    after = 0
+    some = "select id, vector from embeddings where id > ? order by id limit 4096"
+    while found := query(connection, some, (after,)):
+        after = found[-1][0]
+        small = [
+            (vectors.packed(np.frombuffer(vector, np.float32), "int8"), row)
+            for row, vector in found
+        ]
+        connection.executemany("update embeddings set vector = ? where id = ?", small)
+    connection.execute(schema.CODINGS)
+    for index in schema.indexes(connection):
+        if index.dimensions is None:
+            continue
+        connection.execute(schema.LISTED.format(i=index.id))
+        codes.create(connection, index.id, index.dimensions, codes.first_coding(index.dimensions))
+        used = f"select distinct embedding from chunks_{index.id} where embedding is not null"
+        ids = [embedding for (embedding,) in query(connection, used)]
+        codes.enlist(connection, index.id, index.dimensions, ids)
 
 
 def _words_followed(connection: apsw.Connection) -> None:

@@ -1,14 +1,14 @@
-"""Vectors: float32 rows are the truth, int8 rows in vec0 find the candidates.
+"""Embeddings as they are stored, by what was embedded, and the exact comparison with them.
 
-A scan over int8 rows reads a quarter of the bytes; exact cosines of `candidates(limit)` rows then
-decide, so that the scores are exact and the best ten are those of an exact search.
+A row is int8 with a scale of its own, or float32 where that is asked for. A search looks at few of
+them: `codes` and `scan` say at which.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -21,12 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ragkit.stores.database import Precision
     from ragkit.types import Vector, Vectors
 
-
-def candidates(limit: int) -> int:
-    """How many rows of the int8 scan are scored exactly for the best `limit`."""
-    return 2 * limit + 32
+BATCH = 4_096
+"""Rows that are compared at once where all are."""
 
 
 def checked(vector: Vector, dimensions: int | None, where: str) -> Vector:
@@ -55,30 +54,70 @@ def key_of(entry: Entry) -> bytes:
     return b"vector:" + hashlib.sha256(entry.vector.tobytes()).digest()
 
 
-def quantised(vectors: Vectors) -> NDArray[np.int8]:
-    """(n, d) float32 → (n, d) int8: each row scaled to fill the range; none may be all zeros."""
+def packed(vector: Vector, precision: Precision) -> bytes:
+    """A row as it is stored: d int8 and a float32 that they are multiplied by, or d float32.
+
+    The largest value becomes ±127, so each is off by at most a 254th of it.
+    """
     import numpy as np
 
-    scale = 127 / np.abs(vectors).max(axis=1, keepdims=True)
-    codes: NDArray[np.int8] = np.rint(vectors * scale).astype(np.int8)
-    return codes
+    if precision == "float32":
+        return vector.tobytes()
+    scale = np.float32(np.abs(vector).max() / 127)
+    codes = np.rint(vector / scale if scale else vector).astype(np.int8)
+    return codes.tobytes() + scale.tobytes()
 
 
-def keep(connection: apsw.Connection, rows: Mapping[bytes, Vector], now: float) -> dict[bytes, int]:
-    """Store vectors under their keys; equal keys once. The id of each key."""
+def unpacked(rows: Sequence[bytes], dimensions: int) -> Vectors:
+    """Stored rows → (n, d) float32; each may be of either precision."""
+    import numpy as np
+
+    lengths = {len(row) for row in rows}
+    if lengths == {dimensions + 4}:
+        table = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
+        scales = np.ascontiguousarray(table[:, dimensions:]).view(np.float32)
+        vectors: Vectors = table[:, :dimensions].view(np.int8) * scales
+        return vectors
+    if len(lengths) == 2:
+        return np.concatenate([unpacked([row], dimensions) for row in rows])
+    return np.frombuffer(b"".join(rows), np.float32).reshape(len(rows), dimensions)
+
+
+def precision_of(row: bytes, dimensions: int) -> Precision:
+    """How a stored row was packed."""
+    return "float32" if len(row) == 4 * dimensions else "int8"
+
+
+def keep(
+    connection: apsw.Connection,
+    rows: Mapping[bytes, Vector],
+    precision: Precision,
+    now: float,
+) -> dict[bytes, int]:
+    """Store vectors under their keys; equal keys once. The id of each key.
+
+    A row of int8 gives way to one of float32, and not the other way round.
+    """
     connection.executemany(
-        "insert or ignore into embeddings(key, used, vector) values(?, ?, ?)",
-        [(key, now, vector.tobytes()) for key, vector in rows.items()],
+        "insert into embeddings(key, used, vector) values(?, ?, ?) on conflict(key) do update "
+        "set vector = excluded.vector where length(excluded.vector) > length(vector)",
+        [(key, now, packed(vector, precision)) for key, vector in rows.items()],
     )
     return dict(_by_keys(connection, "key, id", list(rows)))
 
 
-def known(connection: apsw.Connection, keys: Sequence[bytes]) -> dict[bytes, Vector]:
-    """The vectors of those keys that are stored."""
-    import numpy as np
-
-    rows = _by_keys(connection, "key, vector", keys)
-    return {key: np.frombuffer(vector, np.float32) for key, vector in rows}
+def known(
+    connection: apsw.Connection, keys: Sequence[bytes], dimensions: int, precision: Precision
+) -> dict[bytes, Vector]:
+    """The vectors of those keys that are stored, at this precision or a better one."""
+    rows = [
+        (key, row)
+        for key, row in _by_keys(connection, "key, vector", keys)
+        if precision == "int8" or precision_of(row, dimensions) == precision
+    ]
+    vectors = unpacked([row for _, row in rows], dimensions)
+    vectors.flags.writeable = False
+    return {key: vector for (key, _), vector in zip(rows, vectors, strict=True)}
 
 
 def _by_keys(
@@ -92,6 +131,13 @@ def _by_keys(
         )
 
 
+def let_go(connection: apsw.Connection, embeddings: Iterable[int], now: float) -> None:
+    """Embeddings that no chunk of an index uses any more: kept, those let go first pruned first."""
+    connection.executemany(
+        f"update embeddings set used = {now!r} where id = ?", [(e,) for e in embeddings]
+    )
+
+
 def used(connection: apsw.Connection, index: int, embeddings: Iterable[int]) -> set[int]:
     """Those of the embeddings that some chunk of the index uses."""
     rows = query(
@@ -103,135 +149,65 @@ def used(connection: apsw.Connection, index: int, embeddings: Iterable[int]) -> 
     return {embedding for (embedding,) in rows}
 
 
-def list_codes(connection: apsw.Connection, index: int, embeddings: Iterable[int]) -> None:
-    """Make embeddings findable in the index; a zero vector is like nothing and stays out."""
-    import numpy as np
+def best(
+    connection: apsw.Connection, ids: Iterable[int], vector: Vector, limit: int
+) -> dict[int, float]:
+    """Of these embeddings the `limit` nearest, and those that tie with the last: id → cosine."""
 
     rows = query(
         connection,
         "select e.id, e.vector from json_each(?) j join embeddings e on e.id = j.value",
-        (json.dumps(sorted(embeddings)),),
+        (json.dumps(list(ids)),),
     )
-    if not rows:
-        return
-    ids = np.array([row[0] for row in rows])
-    vectors = np.frombuffer(b"".join([row[1] for row in rows]), np.float32).reshape(len(rows), -1)
-    some = vectors.any(axis=1)
-    codes = quantised(vectors[some])
-    connection.executemany(
-        f"insert into codes_{index}(id, code) values(?, vec_int8(?))",
-        [(int(i), code.tobytes()) for i, code in zip(ids[some], codes, strict=True)],
-    )
+    found, cosines = _cosines(rows, vector)
+    chosen = _highest(cosines, limit)
+    return dict(zip(found[chosen].tolist(), cosines[chosen].tolist(), strict=True))
 
 
-def unlist_codes(
-    connection: apsw.Connection, index: int, embeddings: Iterable[int], now: float
-) -> None:
-    """Embeddings that no chunk of the index uses any more: kept, but not found."""
-    gone = [(embedding,) for embedding in embeddings]
-    connection.executemany(f"delete from codes_{index} where id = ?", gone)
-    connection.executemany(f"update embeddings set used = {now!r} where id = ?", gone)
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Codes that vec0 keeps together."""
-
-    ids: NDArray[np.int64]
-    rows: NDArray[np.int8]
-    """(n, d)"""
-    lengths: NDArray[np.float32]
-    """Of the rows; at least 1."""
-
-
-def blocks(connection: apsw.Connection, index: int, dimensions: int) -> Iterator[Block]:
-    """All codes of the index, read where vec0 keeps them: a quarter of the time of its search."""
-    import numpy as np
-
-    room = np.empty((0, dimensions), np.float32)
-    for validity, rowids, codes in connection.execute(
-        f"select c.validity, c.rowids, v.vectors from codes_{index}_chunks c "
-        f'join codes_{index}_vector_chunks00 v on v."rowid" = c.chunk_id'
-    ):
-        live = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little").view(np.bool_)
-        rows = np.frombuffer(codes, np.int8).reshape(-1, dimensions)[live]
-        room = _floats(rows, room)
-        lengths = np.sqrt(np.einsum("ij,ij->i", room[: len(rows)], room[: len(rows)]))
-        yield Block(np.frombuffer(rowids, np.int64)[live], rows, np.maximum(lengths, 1))
-
-
-def nearest(
+def best_of_all(
     connection: apsw.Connection,
-    codes: Iterable[Block],
+    index: int,
     vector: Vector,
     limit: int,
-    among: NDArray[np.int64] | None = None,
-) -> list[tuple[int, float]]:
-    """Embeddings by cosine, best first: id and exact cosine; with `among`, only of these ids.
-
-    Those that tie with the last are given, too, as far as they are among the candidates.
-    """
+    among: NDArray[np.bool_] | None = None,
+) -> dict[int, float]:
+    """As `best`, of every embedding that is listed, or of those that are among."""
     import numpy as np
 
-    length = float(np.linalg.norm(vector))
-    found = _scan(codes, vector, candidates(limit), among) if length else []
-    if not found:
-        return []
-    rows = query(
-        connection,
-        "select e.id, e.vector from json_each(?) j join embeddings e on e.id = j.value",
-        (json.dumps(found),),
+    kept = np.empty(0, np.int64), np.empty(0, np.float64)
+    rows = connection.execute(
+        f"select e.id, e.vector from codes_{index}_rowids r join embeddings e on e.id = r.rowid"
     )
-    vectors = np.frombuffer(b"".join([row[1] for row in rows]), np.float32).reshape(len(rows), -1)
+    while some := list(islice(rows, BATCH)):
+        if among is not None:
+            some = [row for row in some if row[0] < len(among) and among[row[0]]]
+        more = _cosines(some, vector)
+        found, cosines = np.concatenate((kept[0], more[0])), np.concatenate((kept[1], more[1]))
+        chosen = _highest(cosines, limit)
+        kept = found[chosen], cosines[chosen]
+    return dict(zip(kept[0].tolist(), kept[1].tolist(), strict=True))
+
+
+def _cosines(
+    rows: Sequence[tuple[Any, ...]], vector: Vector
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Ids and cosines of (id, stored row); zero rows are left out."""
+    import numpy as np
+
+    ids = np.array([row[0] for row in rows], np.int64)
+    vectors = unpacked([row[1] for row in rows], len(vector))
     # not a matrix product: its rounding depends on where a row stands, and equal rows must tie
     dots = (vectors * vector).sum(axis=1, dtype=np.float64)
-    cosines = np.clip(dots / (np.linalg.norm(vectors, axis=1) * length), -1, 1)
-    least = np.sort(cosines)[-min(limit, len(rows))]
-    order = [i for i in np.argsort(-cosines, kind="stable") if cosines[i] >= least]
-    return [(rows[i][0], float(cosines[i])) for i in order]
+    lengths = np.sqrt((vectors * vectors).sum(axis=1, dtype=np.float64)) * np.linalg.norm(vector)
+    some = lengths > 0
+    return ids[some], np.clip(dots[some] / lengths[some], -1, 1)
 
 
-def _scan(
-    codes: Iterable[Block], vector: Vector, count: int, among: NDArray[np.int64] | None
-) -> list[int]:
-    """The embeddings whose codes are most like the vector, `count` or all, in no order."""
+def _highest(values: NDArray[np.float64], limit: int) -> NDArray[np.intp]:
+    """Places of the `limit` highest values and of those that tie with the last of them."""
     import numpy as np
 
-    ids, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-    wanted = None if among is None else _marked(among)
-    room = np.empty((0, len(vector)), np.float32)
-    for block in codes:
-        some, rows, lengths = block.ids, block.rows, block.lengths
-        if wanted is not None:
-            admitted = wanted[np.minimum(some, len(wanted) - 1)]
-            some, rows, lengths = some[admitted], rows[admitted], lengths[admitted]
-        room = _floats(rows, room)
-        ids.append(some)
-        scores.append(room[: len(rows)] @ vector / lengths)
-    all_ids, all_scores = np.concatenate(ids), np.concatenate(scores)
-    if len(all_ids) > count:
-        all_ids = all_ids[np.argpartition(all_scores, -count)[-count:]]
-    found: list[int] = all_ids.tolist()
-    return found
-
-
-def _floats(rows: NDArray[np.int8], room: Vectors) -> Vectors:
-    """The room, or a larger one, with the rows at its beginning.
-
-    New memory for each block would cost more than what is computed there.
-    """
-    import numpy as np
-
-    if len(room) < len(rows):
-        room = np.empty(rows.shape, np.float32)
-    np.copyto(room[: len(rows)], rows)
-    return room
-
-
-def _marked(ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether an id is one of these, by id; False at the end stands for all beyond."""
-    import numpy as np
-
-    marks = np.zeros(int(ids.max()) + 2 if len(ids) else 1, np.bool_)
-    marks[ids] = True
-    return marks
+    if len(values) <= limit:
+        return np.arange(len(values))
+    least = np.partition(values, len(values) - limit)[len(values) - limit]
+    return np.flatnonzero(values >= least)
