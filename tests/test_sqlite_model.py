@@ -1,122 +1,261 @@
-"""Any sequence of writes leaves the SQLite store equal to a dictionary."""
+"""Any sequence of writes by two stores of one file leaves each equal to a dictionary."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
-from contracts.store import D, bm25, entry, paths, record, unit
+from contracts.store import FILTERS, LANGUAGES, D, bm25, entry, filtered_record, paths, unit
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ragkit import stores
-from ragkit.types import Entry
+from ragkit.stores import filed
+from ragkit.types import ANYTHING, Chunk, Entry, Filter, Record
 
-PATHS = st.sampled_from(["a", "b", "c/d", "e"])
+FILES = st.builds(filtered_record, st.integers(0, 4), st.sampled_from(LANGUAGES), st.integers(0, 5))
+PATHS = st.sampled_from([filtered_record(number, None, 0).path for number in range(5)])
+VECTORS = st.sampled_from([None, (), (1,), (1, 1), (1, 2), (2, 1), (-1, 3), (-1, -1)])
 TEXTS = st.lists(
-    st.tuples(
-        st.lists(st.sampled_from("uvwxyz"), min_size=1, max_size=5).map(" ".join),
-        st.sampled_from([None, (), (1,), (1, 1), (1, 2), (2, 1), (-1, 3)]),
-    ),
+    st.tuples(st.lists(st.sampled_from("uvwxyz"), min_size=1, max_size=5).map(" ".join), VECTORS),
     max_size=4,
 )
+WHO = st.integers(0, 1)
 
 
 class StoreAsDictionary(RuleBasedStateMachine):
+    """Two stores take turns at writing; what one remembers must follow what the other wrote."""
+
+    precision: ClassVar[Literal["int8", "float32"]] = "int8"
+    log: ClassVar[int] = filed.KEPT
+    """Rows that the log of documents keeps."""
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name, "x.db")
-        self.store = stores.open(self.path, "code", "a", D)
-        self.model: dict[str, tuple[str, list[Entry]]] = {}
+        self.model: dict[str, tuple[Record, list[Entry]]] = {}
         self.vectors: dict[bytes, Any] = {}
         self.count = 0
+        filed.KEPT, self.usual = self.log, filed.KEPT
+        self.stores = [self.opened(), self.opened()]
+
+    def opened(self) -> Any:
+        return stores.open(self.path, "code", "a", D, precision=self.precision)
 
     def teardown(self) -> None:
-        self.store.close()
+        filed.KEPT = self.usual
+        for store in self.stores:
+            store.close()
         self.folder.cleanup()
 
-    def digest(self) -> str:
+    def seen(self, file: Record) -> Record:
+        """The file with a digest that it never had."""
         self.count += 1
-        return str(self.count)
+        return Record(file.path, str(self.count), 1, file.mtime_ns, file.language)
 
-    @rule(path=PATHS, texts=TEXTS)
-    def replace(self, path: str, texts: list[tuple[str, tuple[float, ...] | None]]) -> None:
+    # ── writes ──
+
+    @rule(who=WHO, file=FILES, texts=TEXTS)
+    def replace(self, who: int, file: Record, texts: list[Any]) -> None:
         entries = [
-            entry(path, i, text, None if values is None else unit(*values))
+            entry(file.path, i, text, None if values is None else unit(*values))
             for i, (text, values) in enumerate(texts)
         ]
-        digest = self.digest()
-        self.store.replace(record(path, digest), entries)
-        self.model[path] = (digest, entries)
+        record = self.seen(file)
+        self.stores[who].replace(record, entries)
+        self.model[file.path] = (record, entries)
         self.vectors |= {e.key: e.vector for e in entries if e.key is not None}
 
-    @rule(path=PATHS)
-    def note(self, path: str) -> None:
-        digest = self.digest()
-        self.store.note(record(path, digest))
-        self.model[path] = (digest, self.model.get(path, ("", []))[1])
+    @rule(who=WHO, file=FILES)
+    def note(self, who: int, file: Record) -> None:
+        record = self.seen(file)
+        self.stores[who].note(record)
+        self.model[file.path] = (record, self.model.get(file.path, (record, []))[1])
 
-    @rule(gone=st.lists(PATHS, max_size=3))
-    def delete(self, gone: list[str]) -> None:
-        self.store.delete(gone)
+    @rule(who=WHO, gone=st.lists(PATHS, max_size=3))
+    def delete(self, who: int, gone: list[str]) -> None:
+        self.stores[who].delete(gone)
         for path in gone:
             self.model.pop(path, None)
 
-    @rule()
-    def complete(self) -> None:
-        self.store.complete()
+    @rule(who=WHO, values=VECTORS.filter(bool))
+    def keep(self, who: int, values: tuple[float, ...]) -> None:
+        vector = unit(*values)
+        self.stores[who].keep({b"kept" + vector.tobytes(): vector})
+        self.vectors[b"kept" + vector.tobytes()] = vector
 
-    @rule()
-    def clear(self) -> None:
-        self.store.clear()
+    @rule(who=WHO)
+    def complete(self, who: int) -> None:
+        self.stores[who].complete()
+        assert all(store.is_complete for store in self.stores)
+
+    @rule(who=WHO)
+    def clear(self, who: int) -> None:
+        self.stores[who].clear()
         self.model.clear()
+        assert not any(store.is_complete for store in self.stores)
 
-    @rule()
-    def reopen(self) -> None:
-        self.store.close()
-        self.store = stores.open(self.path, "code", "a", D)
+    @rule(who=WHO)
+    def reopen(self, who: int) -> None:
+        self.stores[who].close()
+        self.stores[who] = self.opened()
 
-    def entries(self) -> Iterable[Entry]:
-        return (e for _, entries in self.model.values() for e in entries)
+    # ── searches: rules, so that what is remembered is now of this state, now of an old one ──
 
-    @invariant()
-    def holds_the_same(self) -> None:
-        digests = {path: r.digest for path, r in self.store.records().items()}
-        assert digests == {path: digest for path, (digest, _) in self.model.items()}
-        for path, (_, entries) in self.model.items():
-            assert self.store.chunks(path) == [e.chunk for e in entries]
-        known = self.store.known(list(self.vectors))
-        assert known.keys() == self.vectors.keys()
-        assert all(np.array_equal(known[key], self.vectors[key]) for key in known)
-        counted = self.store.statistics()
-        entries = list(self.entries())
-        assert counted.chunks == counted.words == len(entries)
-        assert counted.vectors == sum(e.vector is not None for e in entries)
-        assert self.store.check() == []
-
-    @invariant()
-    def finds_the_same(self) -> None:
-        entries = list(self.entries())
-        place = {(e.chunk.path, e.chunk.index): e for e in entries}
-        found = self.store.matching(["u", "z"], 100, k1=1.2, b=0.75)
-        scores = bm25([e.words or "" for e in entries], ["u", "z"]) if entries else []
+    @rule(who=WHO, which=st.sampled_from(FILTERS), words=st.lists(st.sampled_from("uvz")))
+    def matching(self, who: int, which: Any, words: list[str]) -> None:
+        where, means = which
+        found = self.stores[who].matching(words, 100, where, k1=1.2, b=0.75)
+        every = list(self.entries(lambda _: True))
+        scores = bm25([e.words or "" for e in every], words) if every else []
         expected = {
-            (e.chunk.path, e.chunk.index): s for e, s in zip(entries, scores, strict=True) if s
+            (e.chunk.path, e.chunk.index): score
+            for e, score in zip(every, scores, strict=True)
+            if score and means(self.model[e.chunk.path][0])
         }
         assert {p: s for p, (_, s) in zip(paths(found), found, strict=True)} == pytest.approx(
             expected, rel=1e-5
         )
-        near = paths(self.store.nearest(unit(1, 1), 100))
-        assert sorted(near) == sorted(
-            p for p, e in place.items() if e.vector is not None and e.vector.any()
-        )
 
+    @rule(
+        who=WHO,
+        which=st.sampled_from(FILTERS),
+        query=VECTORS.filter(bool),
+        limit=st.integers(1, 20),
+        exact=st.booleans(),
+    )
+    def nearest(
+        self, who: int, which: Any, query: tuple[float, ...], limit: int, exact: bool
+    ) -> None:
+        where, means = which
+        vector = unit(*query)
+        found = self.stores[who].nearest(vector, limit, where, exact=exact)
+        known = self.stores[who].known(list(self.vectors))
+        cosines = {
+            (e.chunk.path, e.chunk.index): cosine(known[e.key], vector)
+            for e in self.entries(means)
+            if e.key is not None and e.vector is not None and e.vector.any()
+        }
+        assert len(set(paths(found))) == len(found) == min(limit, len(cosines))
+        scores = [score for _, score in found]
+        best = sorted(cosines.values(), reverse=True)[:limit]
+        assert scores == pytest.approx(best, abs=1e-6)
+        assert scores == pytest.approx([cosines[place] for place in paths(found)], abs=1e-6)
+        order = [(-score, chunk.path, chunk.start) for chunk, score in found]
+        assert order == sorted(order)
+
+    @invariant()
+    def holds_the_same(self) -> None:
+        for store in self.stores:
+            assert store.records() == {path: record for path, (record, _) in self.model.items()}
+            known = store.known(list(self.vectors))
+            assert known.keys() == self.vectors.keys()
+            assert all(self.same(known[key], self.vectors[key]) for key in known)
+        for path, (_, entries) in self.model.items():
+            assert self.stores[0].chunks(path) == [e.chunk for e in entries]
+        counted = self.stores[1].statistics()
+        entries = list(self.entries(lambda _: True))
+        assert counted.chunks == counted.words == len(entries)
+        assert counted.vectors == sum(e.vector is not None for e in entries)
+        assert self.stores[self.count % 2].check() == []
+
+    def same(self, stored: Any, vector: Any) -> bool:
+        """Whether a stored vector is what this one is rounded to at this precision."""
+        step = float(np.abs(vector).max()) / 127 if self.precision == "int8" else 0.0
+        return bool(np.allclose(stored, vector, rtol=0, atol=0.51 * step))
+
+    def entries(self, means: Callable[[Record], bool]) -> Iterable[Entry]:
+        return (e for record, entries in self.model.values() for e in entries if means(record))
+
+
+def cosine(one: Any, other: Any) -> float:
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+class OfFloats(StoreAsDictionary):
+    precision = "float32"
+
+
+class WithShortLog(StoreAsDictionary):
+    log = 1
+
+
+MANY = settings(max_examples=12, stateful_step_count=15, deadline=None)
+FEW = settings(max_examples=6, stateful_step_count=15, deadline=None)
 
 TestStoreAsDictionary = StoreAsDictionary.TestCase
-TestStoreAsDictionary.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
+TestStoreAsDictionary.settings = MANY
+TestStoreOfFloatsAsDictionary = OfFloats.TestCase
+TestStoreOfFloatsAsDictionary.settings = FEW
+TestStoreWithShortLogAsDictionary = WithShortLog.TestCase
+TestStoreWithShortLogAsDictionary.settings = FEW
+
+
+# ── threads ──
+
+GO = Filter(languages=("go",))
+
+
+@pytest.mark.parametrize("where", [ANYTHING, GO], ids=["all", "filtered"])
+def test_threads_see_each_file_in_one_version_while_another_store_writes(
+    tmp_path: Path, where: Filter
+) -> None:
+    """Version v of a file has v % 3 + 1 chunks, and is in Go where v is odd."""
+    searched, writing = (stores.open(tmp_path / "x.db", "code", "a", D) for _ in range(2))
+    done = threading.Event()
+    failed: list[BaseException] = []
+    seen: set[int] = set()
+
+    def write() -> None:
+        for version in range(1, 61):
+            for path in "ab":
+                entries = [
+                    entry(path, i, f"version v{version}", unit(1, i, version))
+                    for i in range(version % 3 + 1)
+                ]
+                language = "go" if version % 2 else "python"
+                writing.replace(Record(path, str(version), 1, version, language), entries)
+
+    def look() -> None:
+        searches: list[Callable[[], list[tuple[Chunk, float]]]] = [
+            lambda: searched.nearest(unit(1), 50, where),
+            lambda: searched.nearest(unit(1), 50, where, exact=True),
+            lambda: searched.matching(["version"], 50, where, k1=1.2, b=0.75),
+        ]
+        while not done.is_set():
+            for search in searches:
+                found = search()
+                for path in "ab":
+                    texts = [chunk.text for chunk, _ in found if chunk.path == path]
+                    versions = {int(text.rpartition("v")[2]) for text in texts}
+                    assert len(versions) <= 1
+                    for version in versions:
+                        assert len(texts) == version % 3 + 1
+                        assert where is ANYTHING or version % 2
+                        seen.add(version)
+
+    def watched(task: Callable[[], None]) -> None:
+        try:
+            task()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=watched, args=(look,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    watched(write)
+    done.set()
+    for thread in threads:
+        thread.join()
+    for store in (searched, writing):
+        store.close()
+    assert failed == []
+    assert len(seen) > 3, "the threads looked while it was written"
