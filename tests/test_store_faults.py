@@ -54,7 +54,7 @@ def content(store: SqliteStore) -> object:
         store.records(),
         {path: store.chunks(path) for path in store.records()},
         paths(store.matching(["x"], 1000)),
-        paths(store.nearest(unit(1, 1), 1000)),
+        store.nearest(unit(1, 1), 1000),
         store.is_complete,
     )
 
@@ -271,6 +271,26 @@ def test_a_file_that_is_replaced_is_searched_from_then_on(built: Path, tmp_path:
         remove(built)
         other.rename(built)
         assert content(store) == expected != before
+
+
+def test_a_copy_that_is_put_back_is_told_from_the_file_that_went_on(
+    built: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    shutil.copy(built, copy)
+
+    def changed(store: SqliteStore, by: float) -> object:  # both ways as many changes
+        store.replace(record("0", "1"), [entry("0", 0, f"x {by}", unit(1, by))])
+        store.complete()
+        return content(store)
+
+    with closing(opened(built)) as store, closing(opened(built)) as other:
+        assert changed(store, 0.5) == content(other)
+        remove(built)
+        copy.rename(built)
+        with closing(opened(built)) as another:
+            expected = changed(another, -0.5)
+        assert content(other) == content(store) == expected
 
 
 def remove(path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -179,10 +179,12 @@ class State:
     created: float
     """Tells an index from an older one of the same id."""
     generation: int
+    file: Hashable = None
+    """Tells it from the one that another file has, of which it may be a copy."""
 
     def same_index(self, other: State) -> bool:
         """Whether both are states of one index."""
-        return (self.index, self.created) == (other.index, other.created)
+        return (self.index, self.created, self.file) == (other.index, other.created, other.file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import apsw
 
@@ -37,10 +37,11 @@ def advance(connection: apsw.Connection, index: int) -> int:
     return int(value(connection, sql, (index,)))
 
 
-def state(connection: apsw.Connection, index: int) -> State:
-    """Which index it is, and its generation."""
+def state(connection: apsw.Connection, index: int, file: Hashable = None) -> State:
+    """Which index it is, of which file, and its generation."""
     sql = "select created, generation from indexes where id = ?"
-    return State(index, *query(connection, sql, (index,))[0])
+    [(created, generation)] = query(connection, sql, (index,))
+    return State(index, created, generation, file)
 
 
 def read_records(connection: apsw.Connection, index: int) -> dict[str, Record]:

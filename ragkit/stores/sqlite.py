@@ -118,7 +118,7 @@ class SqliteStore(Database):
                 if exact:
                     found = vectors.best_of_all(reader.sql, index, vector, limit, marks)
                 else:
-                    state = rows.state(reader.sql, index)
+                    state = rows.state(reader.sql, index, reader.file)
                     some = self._codes.candidates(reader.sql, state, vector, limit, marks)
                     if some is None:
                         continue  # another thread has seen a later state: look again
