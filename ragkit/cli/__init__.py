@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from ragkit.cli.compact import compact
 from ragkit.cli.doctor import doctor
 from ragkit.cli.index import index
 from ragkit.cli.lint import lint
@@ -36,7 +37,9 @@ def cli() -> None:
     """
 
 
-for command in (search, why_not, index, status, models, doctor, init, check, lint, config):
+COMMANDS = (search, why_not, index, status, compact, models, doctor, init, check, lint, config)
+
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ragkit.stores.compacting import Compacted
     from ragkit.stores.database import Precision
     from ragkit.stores.schema import StoredIndex
     from ragkit.stores.sqlite import SqliteStore
 
-__all__ = ["indexes", "open"]
+__all__ = ["compact", "indexes", "open"]
 
 
 def open(
@@ -60,3 +61,10 @@ def indexes(path: Path) -> list[StoredIndex]:
         return store.indexes()
     finally:
         store.close()
+
+
+def compact(path: Path, *, prune: bool = False, wait: float = 5.0) -> Compacted:
+    """Give back the room in the database at `path` that nothing needs; see `compacting.compact`."""
+    from ragkit.stores.compacting import compact
+
+    return compact(path, prune=prune, wait=wait)

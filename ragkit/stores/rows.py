@@ -228,9 +228,7 @@ def _by_place(connection: apsw.Connection, index: int, scores: Mapping[int, floa
 
 def prune(connection: apsw.Connection, indexes: Sequence[int]) -> None:
     """Drop embeddings that no index uses, those that were let go first, down to the bound."""
-    unused = " and ".join(
-        f"not exists (select 1 from chunks_{i} where embedding = embeddings.id)" for i in indexes
-    )
+    unused = _unused(indexes)
     count = value(connection, "select count(*) from embeddings")
     if count <= SPARE_EMBEDDINGS:
         return
@@ -242,6 +240,24 @@ def prune(connection: apsw.Connection, indexes: Sequence[int]) -> None:
             f"(select id from embeddings where {unused} order by used, id limit ?)",
             (surplus,),
         )
+
+
+def forget_unused(connection: apsw.Connection, indexes: Sequence[int]) -> None:
+    """Drop all embeddings that none of the indexes uses."""
+    connection.execute(f"delete from embeddings where {_unused(indexes)}")
+
+
+def _unused(indexes: Sequence[int]) -> str:
+    """The condition that no index uses an embedding."""
+    return " and ".join(
+        [
+            "true",
+            *(
+                f"not exists (select 1 from chunks_{i} where embedding = embeddings.id)"
+                for i in indexes
+            ),
+        ]
+    )
 
 
 _CHECKS = {

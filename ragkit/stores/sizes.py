@@ -30,8 +30,8 @@ _OF_INDEX = re.compile(r"([a-z]+)_(\d+)(?:_|$)")
 """`chunks_1`, `words_1_data`: what it is, and of which index."""
 
 
-def measure(connection: apsw.Connection, path: Path, index: int | None) -> Sizes:
-    """Bytes of the database at `path`, by part, as seen from one of its indexes.
+def measure(connection: apsw.Connection, path: Path, index: int | None = None) -> Sizes:
+    """Bytes of the database at `path`, by part: of this index and of others, or of all together.
 
     Reads every page. Where SQLite was built without `dbstat`, all pages are in `rest`.
     """
@@ -64,9 +64,9 @@ def _tables(connection: apsw.Connection) -> list[tuple[str, int]]:
 
 
 def _part(table: str, index: int | None) -> str:
-    """The part that a table belongs to, seen from an index."""
+    """The part that a table belongs to, seen from an index or from all."""
     if found := _OF_INDEX.match(table):
-        return _PARTS.get(found[1], "rest") if int(found[2]) == index else "others"
+        return _PARTS.get(found[1], "rest") if index in (None, int(found[2])) else "others"
     return _SHARED.get(table, "rest")
 
 

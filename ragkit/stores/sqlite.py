@@ -95,7 +95,7 @@ class SqliteStore(Database):
     def sizes(self) -> Sizes:
         """What the file takes on the disk, by part; all its pages are read for it."""
         with self._reading() as (reader, index):
-            return sizes.measure(reader.sql, self.path, index)
+            return sizes.measure(reader.sql, self.path, index or 0)
 
     # ── searches ──
 
