@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import numpy as np
 import pytest
 from contracts.store import D, entry, record, unit
 
@@ -29,11 +30,16 @@ def opened(path: Path, **options: Any) -> SqliteStore:
     return stores.open(path, "code", "a", D, **options)
 
 
+def vector(i: int, j: int) -> Any:
+    """Of chunk j of file i: like no other."""
+    return unit(*np.random.default_rng((i, j)).standard_normal(D))
+
+
 def fill(store: SqliteStore, files: range, chunks: int = 20) -> None:
     for i in files:
         store.replace(
             record(str(i)),
-            [entry(str(i), j, f"all f{i} c{j} " * 9, unit(1, i + 1, j + 1)) for j in range(chunks)],
+            [entry(str(i), j, f"all f{i} c{j} " * 9, vector(i, j)) for j in range(chunks)],
         )
 
 
@@ -85,7 +91,7 @@ def test_a_second_time_there_is_nothing_to_do(holey: Path) -> None:
 
 def test_vectors_that_no_text_has_are_kept_unless_they_are_to_be_forgotten(holey: Path) -> None:
     store = opened(holey)
-    spare, used = (entry("x", j, "x", unit(1, i + 1, j + 1)).key for i, j in ((1, 1), (10, 1)))
+    spare, used = (entry("x", j, "x", vector(i, j)).key for i, j in ((1, 1), (10, 1)))
     assert spare is not None
     assert used is not None
     stores.compact(holey)
@@ -151,7 +157,7 @@ def assert_all_found(store: SqliteStore) -> None:
     for asked in (store, stores.open(store.path, "code", "a", D, read_only=True)):
         for i in range(8):
             for j in range(40):
-                [(chunk, _)] = asked.nearest(unit(1, i + 1, j + 1), 1)
+                [(chunk, _)] = asked.nearest(vector(i, j), 1)
                 assert (chunk.path, chunk.index) == (str(i), j)
     asked.close()
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import apsw
 
 from ragkit.errors import StoreError, StoreFull
-from ragkit.stores import connection as connections
 from ragkit.stores import codes, rows, schema, sizes, texts
+from ragkit.stores import connection as connections
 from ragkit.stores.connection import value
 from ragkit.types import Sizes
 
