@@ -132,15 +132,18 @@ def test_the_best_are_the_best_of_all_ties_included(
             assert index is not None
             shared = store._lists(reader, index)
             ids, found = scoring.best(reader.sql, shared, asked, limit, k1, b)
-            some = np.arange(1, len(texts) + 1, 3)  # ids count from 1 in the order of writing
-            _, theirs = scoring.best(reader.sql, shared, asked, limit, k1, b, some)
-            few = some[:5]
-            _, fewer = scoring.best(reader.sql, shared, asked, limit, k1, b, few)
+            some, few = np.zeros((2, len(texts) + 2), np.bool_)  # the last is False
+            some[1:-1:3], few[2:300:60] = True, True
+            answers = [
+                (marks, scoring.best(reader.sql, shared, asked, limit, k1, b, marks)[1])
+                for marks in (some, few)
+            ]
         assert found[:limit].tolist() == pytest.approx(expected, rel=1e-9)
         tied = [s for s in scores if s > 0 and s >= expected[-1] * (1 - 1e-12)]
         assert len(ids) == len(tied)
-        for among, answer in ((some, theirs), (few, fewer)):
-            best = sorted((scores[i - 1] for i in among if scores[i - 1] > 0), reverse=True)
+        for marks, answer in answers:  # ids count from 1 in the order of writing
+            theirs = [scores[i - 1] for i in np.flatnonzero(marks) if scores[i - 1] > 0]
+            best = sorted(theirs, reverse=True)
             assert answer[:limit].tolist() == pytest.approx(best[:limit], rel=1e-9)
 
 

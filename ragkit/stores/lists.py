@@ -66,18 +66,20 @@ class Postings:
         ids = np.flatnonzero(self.counts)
         return ids, self.counts[ids]
 
-    def of(self, ids: Ids) -> NDArray[np.int64]:
+    def of(self, ids: Ids) -> Counts:
         """(k,) how often each of these chunks holds the word."""
         import numpy as np
 
-        if not len(self.counts):
-            return np.zeros(len(ids), np.int64)
         last = len(self.counts) - 1
+        if last < 0:
+            return np.zeros(len(ids), self.counts.dtype)
         if self.ids is None:
-            found = self.counts[np.minimum(ids, last)].astype(np.int64)
-            return np.where(ids > last, 0, found)
-        places = np.searchsorted(self.ids, ids.astype(np.int32)).clip(max=last)
-        return np.where(self.ids[places] == ids, self.counts[places], 0).astype(np.int64)
+            found: Counts = self.counts.take(ids, mode="clip")
+            return found if ids.max(initial=0) <= last else found * (ids <= last)
+        places = self.ids.searchsorted(ids.astype(self.ids.dtype))
+        there = self.ids.take(places, mode="clip") == ids
+        counts: Counts = self.counts.take(places, mode="clip") * there
+        return counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ class Lists:
     """FTS5's pages in this state; None before they are looked at."""
     known: NDArray[np.bool_] | None = None
     """By id of a document: whether `owners` has it; None before it is asked for."""
+    weighed: tuple[float, float, NDArray[np.float32]] | None = None
+    """The latest k1, b and `norms`."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Of what is added while searching: lists, holders, nbytes."""
 
@@ -125,6 +129,17 @@ class Lists:
     def mean(self) -> float:
         """Mean length of a chunk; 1 for none."""
         return self.total / self.chunks if self.total else 1.0
+
+    def norms(self, k1: float, b: float) -> NDArray[np.float32]:
+        """By id: k1 (1 - b + b · length / mean length), and never 0."""
+        import numpy as np
+
+        known = self.weighed
+        if known is None or known[:2] != (k1, b):
+            norms = self.lengths * np.float32(k1 * b / self.mean)
+            norms += np.float32(max(k1 * (1 - b), 1e-30))
+            known = self.weighed = (k1, b, norms)
+        return known[2]
 
     def postings(self, connection: apsw.Connection, word: str) -> Postings:
         """A word's list, from memory or read; chunks that changed may or may not be in it.

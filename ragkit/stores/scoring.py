@@ -17,7 +17,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -39,6 +39,10 @@ FIRST = 5_000
 
 FEW = 0.02
 """Share of the index's chunks up to which those that a filter admits are all looked up."""
+
+ENOUGH = 0.5
+"""Share of what the best score that the words left may add, when the last sparse list was gone
+through."""
 
 SLACK = 1e-4
 """Share by which sums of 4 bytes are trusted."""
@@ -62,17 +66,20 @@ class Weight:
         below = counts + (self.fixed + self.per_word * lengths)
         return self.factor * counts / np.where(counts > 0, below, 1.0)
 
-    def rough(self, counts: Counts, lengths: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(k,) of counts above 0, in 4 bytes."""
+    def rough(self, counts: Counts, norms: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(k,) the same in 4 bytes, for chunks with these norms."""
         import numpy as np
 
         n = counts.astype(np.float32)
-        below = lengths * np.float32(self.per_word)
-        below += np.float32(self.fixed)
-        below += n
+        below = n + norms
         n *= np.float32(self.factor)
         n /= below
         return n
+
+    def most(self, peaks: Sequence[tuple[int, int]]) -> float:
+        """What it gives at most for any of these counts and lengths; 0 for none."""
+        fixed, per_word = self.fixed, self.per_word
+        return self.factor * max([n / (n + fixed + per_word * at) for n, at in peaks], default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +90,8 @@ class Term:
     postings: Postings
     young: dict[int, int]
     weight: Weight
-
-    @property
-    def bound(self) -> float:
-        """What the word adds to no chunk's score more of, young chunks left aside."""
-        w = self.weight
-        peaks = self.postings.peaks
-        return max(
-            (w.factor * n / (n + w.fixed + w.per_word * length) for n, length in peaks), default=0.0
-        )
+    bound: float
+    """What the word adds to a chunk's score at most, young chunks left aside."""
 
 
 def terms_of(
@@ -110,7 +110,7 @@ def terms_of(
         if df:
             factor = _idf(lists.chunks, df) * (k1 + 1)
             weight = Weight(factor, k1 * (1 - b), k1 * b / lists.mean)
-            found.append(Term(word, postings, young, weight))
+            found.append(Term(word, postings, young, weight, weight.most(postings.peaks)))
     return found
 
 
@@ -121,37 +121,36 @@ def best(
     limit: int,
     k1: float,
     b: float,
-    among: NDArray[np.bool_] | None = None,
+    admitted: NDArray[np.bool_] | None = None,
 ) -> Found:
     """The chunks that hold any of the words: ids and scores, both (k,), best first.
 
-    k >= limit where that many match: all that tie with the last are given. With `among`,
-    marks by id, other chunks are left out; they count in df, N and the mean length all the same.
+    k >= limit where that many match: all that tie with the last are given. With `admitted`, marks
+    by id that end with False, other chunks are left out; they count in df, N and the mean length
+    all the same.
     """
     import numpy as np
 
     terms = terms_of(connection, lists, words, k1, b)
-    size = len(lists.lengths)
-    admitted: NDArray[np.bool_] | None = None
-    if among is not None and np.count_nonzero(among) > FEW * size:
-        admitted = np.zeros(size, np.bool_)
-        admitted[: len(among)] = among[:size]
-    if among is None or admitted is not None:
-        ids = _candidates(lists, terms, limit, admitted)
-        fresh = np.fromiter(lists.young, np.int64, len(lists.young))
-        if admitted is not None:
-            fresh = fresh[admitted[fresh]]
-        ids = np.concatenate((ids, fresh))
+    few = FEW * len(lists.lengths)
+    if admitted is not None and np.count_nonzero(admitted) <= few:
+        ids = np.flatnonzero(admitted[: len(lists.lengths)])
     else:
-        ids = np.flatnonzero(among[:size])
+        ids = _candidates(lists, terms, lists.norms(k1, b), limit, admitted)
+        fresh = np.fromiter(lists.young, np.int64, len(lists.young))
+        ids = np.concatenate((ids, _among(fresh, admitted)))
     scores = scored(lists, terms, ids)
     there = scores > 0
     ids, scores = ids[there], scores[there]
     if len(ids) > limit:
-        least = np.partition(scores, len(scores) - limit)[len(scores) - limit]
+        least = _highest(scores, limit)
         ids, scores = ids[scores >= least], scores[scores >= least]
     order = np.lexsort((ids, -scores))
     return ids[order], scores[order]
+
+
+def _among(ids: NDArray[np.int64], admitted: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    return ids if admitted is None else ids[admitted.take(ids, mode="clip")]
 
 
 def scored(lists: Lists, terms: Sequence[Term], ids: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -162,7 +161,7 @@ def scored(lists: Lists, terms: Sequence[Term], ids: NDArray[np.int64]) -> NDArr
     scores = np.zeros(len(ids))
     old = _old(lists, ids)
     for term in terms:
-        scores += term.weight.of(_counts(term, ids, old).astype(np.float64), lengths)
+        scores += term.weight.of(_counts(term, ids, old), lengths)
     return scores
 
 
@@ -173,11 +172,13 @@ def _old(lists: Lists, ids: NDArray[np.int64]) -> NDArray[np.bool_] | None:
     return ~np.isin(ids, lists.changed_ids()) if lists.changed else None
 
 
-def _counts(term: Term, ids: NDArray[np.int64], old: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+def _counts(
+    term: Term, ids: NDArray[np.int64], old: NDArray[np.bool_] | None
+) -> NDArray[np.float64]:
     """(k,) how often the chunks hold the word."""
     import numpy as np
 
-    counts = term.postings.of(ids)
+    counts = term.postings.of(ids).astype(np.float64)
     if old is None:
         return counts
     counts *= old
@@ -187,69 +188,88 @@ def _counts(term: Term, ids: NDArray[np.int64], old: NDArray[np.bool_] | None) -
 
 
 def _candidates(
-    lists: Lists, terms: Sequence[Term], limit: int, admitted: NDArray[np.bool_] | None
+    lists: Lists,
+    terms: Sequence[Term],
+    norms: NDArray[np.float32],
+    limit: int,
+    admitted: NDArray[np.bool_] | None,
 ) -> NDArray[np.int64]:
     """Chunks that did not change, the best `limit` of which are the best of all."""
     import numpy as np
 
     falling = sorted(terms, key=lambda term: -term.bound)
-    bounds = np.array([term.bound for term in falling])
-    left = [*np.cumsum(bounds[::-1])[::-1].tolist(), 0.0]
+    left = [sum(term.bound for term in falling[i:]) for i in range(len(falling) + 1)]
     """What all words from this one on add at most."""
     total = sum(term.postings.size for term in falling)
-    sums = np.zeros(len(lists.lengths), np.float32)
-    lengths = lists.lengths
-    least, gone_through, look = 0.0, 0, max(FIRST, 10 * limit)
-    done = 0
-    while done < len(falling) and left[done] >= least * (1 - SLACK):
+    sums = np.zeros(len(norms), np.float32)
+    least, gone_through, look, done = 0.0, 0, max(FIRST, 10 * limit), 0
+    while done < len(falling) and _needed(falling[done], left[done], least):
         term = falling[done]
-        ids, counts = term.postings.both()
-        sums[ids] += term.weight.rough(counts, lengths[ids].astype(np.float32))
+        _add(term, sums, norms)
         done += 1
         gone_through += term.postings.size
         if gone_through >= look and 2 * gone_through < total:
             look = 4 * gone_through
-            least = max(least, _least(lists, falling[done:], sums, limit, admitted))
+            if lists.changed:
+                sums[lists.changed_ids()] = 0
+            least = max(least, _least(falling[done:], norms, sums, limit, admitted))
     if lists.changed:
         sums[lists.changed_ids()] = 0
     # a chunk's sum is short of its score by what the words that are left add, at most
-    short = least * (1 - SLACK) - left[done]
-    ids = np.flatnonzero(sums > max(short, 0.0))
-    if admitted is not None:
-        ids = ids[admitted[ids]]
-    return _closer(lists, falling[done:], left[done:], ids, sums[ids], limit, least)
+    found = np.flatnonzero(sums > max(least * (1 - SLACK) - left[done], 0.0))
+    ids = _among(found, admitted)
+    return _closer(falling[done:], left[done:], norms, ids, sums[ids], limit, least)
+
+
+def _needed(term: Term, left: float, least: float) -> bool:
+    """Whether a list must be gone through, or costs less than the candidates that it saves."""
+    enough = least * (1 - SLACK)
+    return left >= enough or (left >= ENOUGH * enough and term.postings.ids is not None)
+
+
+def _add(term: Term, sums: NDArray[np.float32], norms: NDArray[np.float32]) -> None:
+    """Add what a word adds, to the sums by id."""
+    postings = term.postings
+    if postings.ids is None:
+        end = len(postings.counts)
+        sums[:end] += term.weight.rough(postings.counts, norms[:end])
+    else:
+        sums[postings.ids] += term.weight.rough(postings.counts, norms[postings.ids])
 
 
 def _closer(
-    lists: Lists,
     terms: Sequence[Term],
     left: Sequence[float],
+    norms: NDArray[np.float32],
     ids: NDArray[np.int64],
     sums: NDArray[np.float32],
     limit: int,
     least: float,
 ) -> NDArray[np.int64]:
     """Those of the chunks that the words that are left may bring among the best."""
-    import numpy as np
-
-    for i, term in enumerate([*terms, None]):
-        if len(ids) > limit:
-            known = float(np.partition(sums, len(sums) - limit)[len(sums) - limit])
-            least = max(least, known)
-            kept = sums >= least * (1 - SLACK) - left[i]
-            if not kept.all():
-                ids, sums = ids[kept], sums[kept]
-        if term is None or len(ids) <= limit:
-            return ids
-        sums = sums + term.weight.of(
-            term.postings.of(ids).astype(np.float64), lists.lengths[ids].astype(np.float64)
-        ).astype(np.float32)
+    for i in range(len(terms) + 1):
+        if limit < len(ids) and (len(ids) <= FIRST or i == len(terms)):
+            least = max(least, _highest(sums, limit))
+        kept = sums >= least * (1 - SLACK) - left[i]
+        if not kept.all():
+            ids, sums = ids[kept], sums[kept]
+        if i < len(terms) and len(ids) > limit:
+            sums = sums + terms[i].weight.rough(terms[i].postings.of(ids), norms[ids])
+        else:
+            break
     return ids
 
 
+def _highest(scores: NDArray[Any], rank: int) -> float:
+    """The score at this rank, from 1."""
+    import numpy as np
+
+    return float(np.partition(scores, len(scores) - rank)[len(scores) - rank])
+
+
 def _least(
-    lists: Lists,
     terms: Sequence[Term],
+    norms: NDArray[np.float32],
     sums: NDArray[np.float32],
     limit: int,
     admitted: NDArray[np.bool_] | None,
@@ -257,30 +277,19 @@ def _least(
     """What the best `limit` chunks score at least, from those that look best so far."""
     import numpy as np
 
-    ids = np.flatnonzero(sums)
-    if admitted is not None:
-        ids = ids[admitted[ids]]
-    if lists.changed:
-        ids = ids[~np.isin(ids, lists.changed_ids())]
-    some = 2 * limit + 100
+    ids = _among(np.flatnonzero(sums > 0), admitted)
     if len(ids) < limit:
         return 0.0
+    found = sums[ids]
+    some = 2 * limit + 100
     if len(ids) > some:
-        ids = ids[np.argpartition(sums[ids], len(ids) - some)[-some:]]
-        ids.sort()
-    found = sums[ids] + scored_old(lists, terms, ids)
-    return float(np.partition(found, len(found) - limit)[len(found) - limit])
-
-
-def scored_old(lists: Lists, terms: Sequence[Term], ids: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(k,) what these words add to the scores of chunks that did not change."""
-    import numpy as np
-
-    lengths = lists.lengths[ids].astype(np.float64)
-    scores = np.zeros(len(ids))
+        best = np.argpartition(found, len(ids) - some)[-some:]
+        best.sort()
+        ids, found = ids[best], found[best]
+    theirs = norms[ids]
     for term in terms:
-        scores += term.weight.of(term.postings.of(ids).astype(np.float64), lengths)
-    return scores
+        found += term.weight.rough(term.postings.of(ids), theirs)
+    return _highest(found, limit)
 
 
 # ── documents ──
