@@ -104,7 +104,7 @@ def _entries(document: int, vectors: Vectors) -> tuple[Record, list[Entry]]:
     for index, (row, vector) in enumerate(zip(ids_of(document), vectors, strict=True)):
         text = TEXT.format(row=row)
         chunk = Chunk(path, index, text, start, start + len(text), index + 1, index + 1)
-        key = hashlib.sha256(vector.tobytes()).digest()
+        key = hashlib.sha256(vector.tobytes()).digest()[:16]
         entries.append(Entry(chunk, None, key, vector))
         start += len(text)
     return Record(path, f"{next(_versions):064x}", start, 0), entries

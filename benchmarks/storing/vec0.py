@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.storing.system import BATCH, System, ids_of, shard
 
@@ -44,12 +44,12 @@ class Vec0(System):
         self.connection.load_extension(sqlite_vec.loadable_path())
         self.connection.execute("pragma synchronous=normal")
 
-    def search(self, query: Floats, limit: int, shards: int | None = None) -> Sequence[tuple[int]]:
+    def search(self, query: Floats, limit: int, shards: int | None = None) -> Any:
         among = "" if shards is None else f" and shard < {shards}"
         sql = f"select rowid from v where v match {self.taken} and k = ?{among} order by distance"
         return self.connection.execute(sql, (self._packed(query), limit)).fetchall()
 
-    def rows(self, answer: Sequence[tuple[int]]) -> list[int]:
+    def rows(self, answer: Any) -> list[int]:
         return [row for (row,) in answer]
 
     def replace(self, document: int, vectors: Floats) -> None:
@@ -85,7 +85,7 @@ class Vec0Int8(Vec0):
         import numpy as np
 
         scale = 127 / np.abs(vector).max()
-        return np.rint(vector * scale).astype(np.int8).tobytes()
+        return bytes(np.rint(vector * scale).astype(np.int8))
 
 
 class Vec0Bit(Vec0):
