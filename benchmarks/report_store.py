@@ -106,11 +106,19 @@ def measured_on() -> str:
         for measured in of["systems"].values()
         if not _missing(measured)
     ]
+    versions = {
+        _class(system).package: measured["build"]["version"]
+        for of in found["sets"].values()
+        for system, measured in of["systems"].items()
+        if "build" in measured
+    }
+    beside = ", ".join(f"{name} {versions[name]}" for name in sorted(versions) if name != "ragkit")
     load = statistics.median(loads)
     busy = f" The machine was busy with other things (load {load:.1f}): preliminary."
     return (
         f"Measured on {machine['processor']}, {machine['cores']} cores, "
-        f"Python {machine['python']}, {found['date']}.{busy if load > BUSY else ''}"
+        f"Python {machine['python']}, {found['date']}, "
+        f"with {beside}.{busy if load > BUSY else ''}"
     )
 
 

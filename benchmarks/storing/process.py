@@ -23,7 +23,7 @@ from benchmarks.storing.system import SHARES, System, Unsuited
 
 ENOUGH = 0.99
 """Recall@10 at which no more thorough setting is tried."""
-SECONDS = {"warm": 3.0, "50": 1.5, "filtered": 1.5}
+SECONDS = {"warm": 2.0, "50": 1.0, "filtered": 1.0}
 """For which the questions are asked again and again, after each was asked once or `LEAST` were."""
 LEAST = 10
 UPDATES = 5
