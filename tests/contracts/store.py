@@ -64,6 +64,17 @@ def paths(found: Sequence[tuple[Chunk, float]]) -> list[tuple[str, int]]:
     return [(c.path, c.index) for c, _ in found]
 
 
+def fill(store: Any, rows: Any, size: int) -> list[bytes]:
+    """Store vectors in files of `size` chunks, named by three digits; the key of each."""
+    keys: list[bytes] = []
+    for file, start in enumerate(range(0, len(rows), size)):
+        path = f"{file:03}"
+        entries = [entry(path, i, None, v) for i, v in enumerate(rows[start : start + size])]
+        store.replace(record(path), entries)
+        keys += [e.key for e in entries if e.key is not None]
+    return keys
+
+
 LANGUAGES = (None, "go", "python")
 
 FILTERS: list[tuple[Filter, Callable[[Record], bool]]] = [
@@ -198,6 +209,73 @@ class StoreContract:
             found = store.nearest(query, 10)
             assert paths(found) == [(f"{i // 30 * 30:03}", i % 30) for i in best]
             assert [score for _, score in found] == pytest.approx(cosines[best], abs=1e-6)
+
+    @pytest.mark.parametrize("dimensions", [3, 64, 100, 256, 768, 4096])
+    def test_vectors_of_any_length_are_found(self, opened: Opened, dimensions: int) -> None:
+        random = np.random.default_rng(dimensions)
+        centres = random.standard_normal((20, dimensions)).astype(np.float32)
+        spread = random.standard_normal((400, dimensions)).astype(np.float32) / 2
+        store = opened(dimensions=dimensions)
+        keys = fill(store, centres.repeat(20, axis=0) + spread, 20)
+        store.complete()
+        known = store.known(keys)
+        stored = np.array([known[key] for key in keys], np.float64)
+        stored /= np.linalg.norm(stored, axis=1, keepdims=True)
+        missed = 0
+        for query in centres:
+            cosines = stored @ query / np.linalg.norm(query)
+            best = np.sort(cosines)[:-11:-1]
+            for exact in (True, False):
+                found = store.nearest(query, 10, exact=exact)
+                theirs = cosines[[20 * int(c.path) + c.index for c, _ in found]]
+                assert [score for _, score in found] == pytest.approx(theirs, abs=1e-6)
+                if exact:
+                    assert theirs == pytest.approx(best, abs=1e-6)
+                missed += int(np.count_nonzero(theirs < best[-1] - 1e-6))
+        assert missed <= 2, "of 200"
+        assert store.check() == []
+
+    def test_an_exact_search_gives_the_best_of_what_a_filter_lets_through(self, store: Any) -> None:
+        for number in range(60):
+            seen = filtered_record(number, LANGUAGES[number % 3], number % 6)
+            vectors = [None, unit(), unit(1, number), unit(number, 3, number % 7 + 1)]
+            store.replace(seen, [entry(seen.path, i, "x", v) for i, v in enumerate(vectors)])
+        records, query = store.records(), unit(2, 5, 1)
+        every = store.nearest(query, 1000, exact=True)
+        assert len(every) == 120
+        assert every == store.nearest(query, 1000)
+        for where, means in FILTERS:
+            best = [(c, s) for c, s in every if means(records[c.path])]
+            for limit in (1, 7, 1000):
+                assert store.nearest(query, limit, where, exact=True) == best[:limit]
+        assert store.nearest(unit(), 5, exact=True) == []
+        assert store.nearest(query, 0, exact=True) == []
+
+    @pytest.mark.parametrize("share", [1, 10, 50, 90])
+    def test_a_filter_of_any_share_gives_its_own_best(self, opened: Opened, share: int) -> None:
+        random = np.random.default_rng(share)
+        rows = random.standard_normal((2000, 64)).astype(np.float32)
+        store = opened(dimensions=64)
+        languages = ["go" if i < share else "python" for i in range(100)]
+        random.shuffle(languages)
+        for file, language in enumerate(languages):
+            some = enumerate(rows[20 * file : 20 * file + 20])
+            chunks = [entry(f"{file:03}", i, f"w{i % 3}", row) for i, row in some]
+            store.replace(record(f"{file:03}", language=language), chunks)
+        store.complete()
+        where, theirs = Filter(languages=("go",)), set(np.flatnonzero(np.array(languages) == "go"))
+        missed = 0
+        for query in rows[:10] + random.standard_normal((10, 64)).astype(np.float32):
+            every = store.nearest(query, 2000, exact=True)
+            best = [(c, s) for c, s in every if int(c.path) in theirs][:10]
+            assert store.nearest(query, 10, where, exact=True) == best
+            found = store.nearest(query, 10, where)
+            assert len(found) == 10
+            missed += len(set(paths(best)).difference(paths(found)))
+        assert missed <= 2, "of 100"
+        every = store.matching(["w1"], 2000, k1=1.2, b=0.75)
+        best = [(c, s) for c, s in every if int(c.path) in theirs][:10]
+        assert store.matching(["w1"], 10, where, k1=1.2, b=0.75) == best
 
     def test_equal_scores_are_ordered_by_path_and_start(self, store: Any) -> None:
         for path in ["b", "a/z", "c", "a"]:
