@@ -28,21 +28,29 @@ BATCH = 4_096
 """Rows that are compared at once where all are."""
 
 
+LARGEST = 1e15
+"""Of a value in a vector: the square of its length, with room for 4,096 such, is a float32."""
+
+
 def checked(vector: Vector, dimensions: int | None, where: str) -> Vector:
-    """The vector as float32. Raises StoreMismatch for another length, StoreError for NaN or ∞."""
+    """The vector as float32; one that is next to nothing as zeros, which are like nothing.
+
+    Raises StoreMismatch for another length, StoreError for NaN, ∞ and what comes near it.
+    """
     import numpy as np
 
-    vector = np.ascontiguousarray(vector, np.float32)
+    with np.errstate(over="ignore"):
+        vector = np.ascontiguousarray(vector, np.float32)
     if vector.shape != (dimensions,):
         raise StoreMismatch(
             f"{where}: a vector of shape {vector.shape} in an index of {dimensions} dimensions",
             remedy="run `ragkit index --rebuild`",
         )
-    if not np.isfinite(vector).all():
-        raise StoreError(
-            f"{where}: a vector with NaN or infinity", remedy="check the embedding model"
-        )
-    return vector
+    largest = float(np.abs(vector).max())
+    if not largest <= LARGEST:
+        what = f"values beyond {LARGEST:g}" if largest < float("inf") else "NaN or infinity"
+        raise StoreError(f"{where}: a vector with {what}", remedy="check the embedding model")
+    return vector if largest * LARGEST >= 1 else np.zeros_like(vector)
 
 
 def key_of(entry: Entry) -> bytes:
@@ -83,9 +91,7 @@ def unpacked(rows: Sequence[bytes], dimensions: int) -> Vectors:
     return np.frombuffer(b"".join(rows), np.float32).reshape(len(rows), dimensions)
 
 
-def precision_of(row: bytes, dimensions: int) -> Precision:
-    """How a stored row was packed."""
-    return "float32" if len(row) == 4 * dimensions else "int8"
+_STORED = "key, id, length(vector)"
 
 
 def keep(
@@ -96,14 +102,23 @@ def keep(
 ) -> dict[bytes, int]:
     """Store vectors under their keys; equal keys once. The id of each key.
 
-    A row of int8 gives way to one of float32, and not the other way round.
+    A row of int8 gives way to one of float32, and not the other way round. Raises StoreMismatch
+    where a key is that of a vector of another length, which stays as it is.
     """
     connection.executemany(
         "insert into embeddings(key, used, vector) values(?, ?, ?) on conflict(key) do update "
-        "set vector = excluded.vector where length(excluded.vector) > length(vector)",
+        "set vector = excluded.vector where length(excluded.vector) = 4 * (length(vector) - 4)",
         [(key, now, packed(vector, precision)) for key, vector in rows.items()],
     )
-    return dict(_by_keys(connection, "key, id", list(rows)))
+    found = {key: (row, length) for key, row, length in _by_keys(connection, _STORED, list(rows))}
+    for key, vector in rows.items():
+        if found[key][1] not in (len(vector) + 4, 4 * len(vector)):
+            raise StoreMismatch(
+                f"a text has a vector of {len(vector)} dimensions, and one of another number under "
+                "the same key",
+                remedy="remove the file, then run `ragkit index`",
+            )
+    return {key: row for key, (row, _) in found.items()}
 
 
 def known(
@@ -113,7 +128,7 @@ def known(
     rows = [
         (key, row)
         for key, row in _by_keys(connection, "key, vector", keys)
-        if precision == "int8" or precision_of(row, dimensions) == precision
+        if len(row) == 4 * dimensions or (precision == "int8" and len(row) == dimensions + 4)
     ]
     vectors = unpacked([row for _, row in rows], dimensions)
     vectors.flags.writeable = False
@@ -153,11 +168,10 @@ def best(
     connection: apsw.Connection, ids: Iterable[int], vector: Vector, limit: int
 ) -> dict[int, float]:
     """Of these embeddings the `limit` nearest, and those that tie with the last: id → cosine."""
-
     rows = query(
         connection,
         "select e.id, e.vector from json_each(?) j join embeddings e on e.id = j.value",
-        (json.dumps(list(ids)),),
+        (json.dumps(sorted(ids)),),  # neighbours on the disk one after another
     )
     found, cosines = _cosines(rows, vector)
     chosen = _highest(cosines, limit)
