@@ -42,7 +42,7 @@ BLOCK = 32_768
 ROOM = 4_096
 """Rows that are turned into float32 at once."""
 
-CLOSER = 8
+CLOSER = 6
 """How many times the rows that the last step leaves it is given."""
 
 
@@ -63,7 +63,7 @@ class Coding:
         """Rows that the last step leaves, so that the best `limit` are among them."""
         if self.kind == "int8":
             return 2 * limit + 32
-        return (50 + 5 * limit) * self.breadth
+        return (60 + 4 * limit) * self.breadth
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +219,38 @@ def candidates(
     return ids[ids > 0]
 
 
+def standing(
+    segments: Sequence[Segment],
+    vector: Vector,
+    centre: Vector | None,
+    rows: NDArray[np.intp],
+    deepest: int,
+) -> NDArray[np.int64]:
+    """(3, k): before how many rows each of these comes out after all, in each step of a search.
+
+    `rows` count over all segments. The third step is taken with the `deepest` of the second.
+    """
+    import numpy as np
+
+    parts = [_Part(segment, None) for segment in segments]
+    query = signs(vector[None] / np.linalg.norm(vector), centre)[0]
+    every = np.arange(sum(map(len, parts)))
+    heads = _head_distances(parts, query)
+    tailed = segments[0].tail.shape[1] > 0
+    whole = heads + _tail_distances(parts, every, query) if tailed else heads
+    found = np.full((3, len(rows)), len(every), np.int64)
+    for step, distances in enumerate((heads, whole)):
+        below = np.concatenate(([0], np.cumsum(np.bincount(distances))))
+        found[step] = below[distances[rows]]
+    chosen = _lowest(whole, deepest)
+    products = _products(parts, chosen, vector)
+    places = np.searchsorted(chosen, rows).clip(max=len(chosen) - 1)
+    there = chosen[places] == rows
+    better = np.sort(-products)
+    found[2, there] = np.searchsorted(better, -products[places[there]])
+    return found
+
+
 def _admitted(ids: NDArray[np.int32], among: NDArray[np.bool_]) -> NDArray[np.intp]:
     import numpy as np
 
@@ -236,16 +268,24 @@ def _by_signs(parts: Sequence[_Part], query: Words, coding: Coding, left: int) -
     kept = max(enough, int(count * coding.share)) if tailed or coding.kind == "int8" else enough
     if count <= kept and not tailed:
         return np.arange(count)
-    distances = np.empty(count, np.uint16)
-    end = 0
-    for part in parts:
-        begin, end = end, end + len(part)
-        _count_heads(part, query, distances[begin:end])
+    distances = _head_distances(parts, query)
     chosen = _lowest(distances, kept)
     if tailed and len(chosen) > enough:
         closer = distances[chosen] + _tail_distances(parts, chosen, query)
         chosen = chosen[_lowest(closer, enough)]
     return chosen
+
+
+def _head_distances(parts: Sequence[_Part], query: Words) -> NDArray[np.uint16]:
+    """(n,) Hamming distances of all rows' first words."""
+    import numpy as np
+
+    distances = np.empty(sum(map(len, parts)), np.uint16)
+    end = 0
+    for part in parts:
+        begin, end = end, end + len(part)
+        _count_heads(part, query, distances[begin:end])
+    return distances
 
 
 def _count_heads(part: _Part, query: Words, out: NDArray[np.uint16]) -> None:
@@ -311,14 +351,18 @@ def _products(
             begin, end = end, end + len(rows)
             if len(segment.lengths):
                 codes = segment.rows.take(rows, axis=0).astype(np.float32)
-                products[begin:end] = codes @ vector / segment.lengths.take(rows)
+                products[begin:end] = np.einsum("ij,j->i", codes, vector) / segment.lengths.take(
+                    rows
+                )
                 continue
             words = (segment.head.take(rows, axis=1).T, segment.tail.take(rows, axis=0))
             bits = np.unpackbits(
                 np.concatenate(words, axis=1).view(np.uint8), axis=1, bitorder="little"
             )
             # a bit b stands for 2b - 1, which only moves all products alike
-            products[begin:end] = bits[:, : len(vector)].astype(np.float32) @ vector
+            # not a matrix product: threads of a BLAS library cost more than so little work
+            floats = bits[:, : len(vector)].astype(np.float32)
+            products[begin:end] = np.einsum("ij,j->i", floats, vector)
     return products
 
 
