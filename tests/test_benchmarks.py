@@ -149,7 +149,7 @@ def test_a_run_that_fails_is_an_error() -> None:
         processes.python("raise SystemExit('gone wrong')")
 
 
-@pytest.mark.parametrize("page", ["benchmarks/README.md", "docs/retrieval.md"])
+@pytest.mark.parametrize("page", ["benchmarks/README.md", "docs/retrieval.md", "docs/store.md"])
 def test_the_tables_of_a_page_are_those_of_the_results(page: str) -> None:
     folder = Path(measures.__file__).parent
     done = subprocess.run(
