@@ -17,9 +17,11 @@ import apsw
 import numpy as np
 import pytest
 from contracts.store import D, entry, record, unit
+from failing_disk import FailingDisk
 
 from ragkit import stores
-from ragkit.errors import StoreBusy, StoreError
+from ragkit.errors import StoreBusy, StoreError, StoreFull
+from ragkit.kb import KnowledgeBase
 from ragkit.stores import texts
 from ragkit.stores.sqlite import SqliteStore
 
@@ -257,6 +259,38 @@ def test_whatever_ends_it_the_index_is_whole(holey: Path, end: signal.Signals) -
     store.close()
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(apsw.FullError, apsw.SQLITE_FULL), (apsw.IOError, apsw.SQLITE_IOERR_WRITE)],
+)
+def test_a_disk_that_fails_at_any_write_loses_nothing(
+    holey: Path, error: type[apsw.Error], code: int
+) -> None:
+    store = opened(holey)
+    before = answers(store)
+    disk = FailingDisk()
+    failures = []
+    try:
+        for n in (*range(10), *range(10, 400, 23)):
+            fill(store, range(5))  # something to do
+            try:
+                with disk.failing(n, error, code):
+                    stores.compact(holey)
+            except StoreError as raised:
+                failures.append(raised)
+            assert store.check() == []
+    finally:
+        disk.unregister()
+    assert len(failures) > 10
+    assert all(failure.remedy for failure in failures)
+    assert all(isinstance(e, StoreFull) == (error is apsw.FullError) for e in failures)
+    store.delete([str(i) for i in range(1, 5)])
+    fill(store, range(1))
+    stores.compact(holey)
+    assert answers(store) == before
+    store.close()
+
+
 def interrupted(path: Path, after: float) -> bool:
     """Compact and press Ctrl-C after so many seconds: whether that was before it had ended."""
     ended = False
@@ -300,3 +334,12 @@ def test_the_command_says_what_it_gave_back(
     status = json.loads(ragkit("status", project, "--json").out)["indexes"][0]
     assert status["sizes"] == database["after"]
     assert ragkit("search", "is_squirrel", project).code == 0
+
+
+def test_in_python_it_is_a_method(project: Path, cache: Path) -> None:
+    with KnowledgeBase.open(project) as kb:
+        kb.index()
+        before = kb.search("squirrel")
+        [done] = kb.compact(prune=True)
+        assert Path(done.database).stat().st_size == done.after.total
+        assert kb.search("squirrel") == before

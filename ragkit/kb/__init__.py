@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ragkit.indexer import Summary
     from ragkit.kb.explanation import Explanation
     from ragkit.kb.report import IndexStatus, Plan
+    from ragkit.stores.compacting import Compacted
 
 __all__ = ["Answer", "KnowledgeBase"]
 
@@ -236,6 +237,16 @@ class KnowledgeBase:
             )
             for index, blueprint in zip(self.indexes, self.blueprints, strict=True)
         ]
+
+    def compact(self, *, prune: bool = False) -> list[Compacted]:
+        """Make its databases as small as what they hold, while others search; one report each.
+
+        With `prune`, vectors of texts that are in no file any more are forgotten. Raises StoreBusy
+        while something else writes, StoreFull where the disk cannot take a second copy meanwhile.
+        """
+        from ragkit.kb.compacting import compact
+
+        return compact(self.source, prune=prune)
 
     def plan(self) -> list[Plan]:
         """What `index()` would do; one for each index. Reads and chunks every file."""
