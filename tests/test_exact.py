@@ -186,3 +186,13 @@ def test_what_only_an_exact_search_finds_is_told(opened: Any) -> None:
     assert depth.verdict == "candidates"
     assert depth.step.rank == 1
     assert "--exact finds it" in depth.step.detail
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_lint_says_where_fewer_vectors_are_compared_than_in_docker_agent(
+    ragkit: Ragkit, tmp_path: Path, exact: bool
+) -> None:
+    file = tmp_path / "agent.yaml"
+    strategy = f"{{type: chunked-embeddings, embedding_model: embedded/static, exact: {exact}}}"
+    file.write_text(f"rag:\n  kb:\n    docs: [.]\n    strategies:\n      - {strategy.lower()}\n")
+    assert ("few vectors are compared" in ragkit("lint", file).out) is not exact

@@ -33,8 +33,8 @@ class StoreAsDictionary(RuleBasedStateMachine):
     """Two stores take turns at writing; what one remembers must follow what the other wrote."""
 
     precision: ClassVar[Literal["int8", "float32"]] = "int8"
-    log: ClassVar[int] = filed.KEPT
-    """Rows that the log of documents keeps."""
+    log: ClassVar[tuple[int, int]] = (filed.KEPT, filed.LOGGED)
+    """Rows that the log of documents keeps, and the most ids of one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,14 +43,15 @@ class StoreAsDictionary(RuleBasedStateMachine):
         self.model: dict[str, tuple[Record, list[Entry]]] = {}
         self.vectors: dict[bytes, Any] = {}
         self.count = 0
-        filed.KEPT, self.usual = self.log, filed.KEPT
+        self.usual = filed.KEPT, filed.LOGGED
+        filed.KEPT, filed.LOGGED = self.log
         self.stores = [self.opened(), self.opened()]
 
     def opened(self) -> Any:
         return stores.open(self.path, "code", "a", D, precision=self.precision)
 
     def teardown(self) -> None:
-        filed.KEPT = self.usual
+        filed.KEPT, filed.LOGGED = self.usual
         for store in self.stores:
             store.close()
         self.folder.cleanup()
@@ -185,7 +186,7 @@ class OfFloats(StoreAsDictionary):
 
 
 class WithShortLog(StoreAsDictionary):
-    log = 1
+    log = (2, 3)
 
 
 MANY = settings(max_examples=12, stateful_step_count=15, deadline=None)

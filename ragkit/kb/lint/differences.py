@@ -180,6 +180,8 @@ def unwritten(settings: StrategySettings) -> Iterator[tuple[str, str]]:
             yield "chunks without a word of the query are no hits", "words"
     elif settings.threshold is None:
         yield "no threshold (docker-agent: 0.5)", "vectors"
+    if settings.type != "bm25" and not settings.exact:
+        yield "few vectors are compared (docker-agent: all)", "vectors"
     if settings.database is None:
         yield "the database lies in your cache folder", "files"
 
