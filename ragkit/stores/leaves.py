@@ -126,21 +126,13 @@ def _of_segment(
             parts.append(leaf[_HEADER:first])
         for found, begin, end in _lists(leaf, offsets, low):
             if term:
-                yield term, _joined(parts)
+                yield term, decoded(parts)
             term, parts = found, [leaf[begin:end]]
             if term > high:
                 return
         page += 1
     if term:
-        yield term, _joined(parts)
-
-
-def _joined(parts: Sequence[bytes]) -> NDArray[np.int64]:
-    """A list's ids from its parts, each of another page and not empty but for the first."""
-    import numpy as np
-
-    found = [decoded(part) for part in parts if part]
-    return np.concatenate(found) if found else np.empty(0, np.int64)
+        yield term, decoded(parts)
 
 
 def _lists(leaf: bytes, offsets: Sequence[int], low: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -185,7 +177,16 @@ def _content_end(leaf: bytes) -> int:
 def _offsets(leaf: bytes) -> list[int]:
     """Where the terms of a page begin. Raises Unknown."""
     end = _content_end(leaf)
-    found: list[int] = decoded(leaf[end:]).tolist()
+    if end == len(leaf):  # a page of one list
+        return []
+    found, at, offset = [], end, 0
+    while at < len(leaf):
+        step = leaf[at]
+        at += 1
+        if step >= 0x80:
+            step, at = _integer(leaf, at - 1)
+        offset += step
+        found.append(offset)
     if end > len(leaf) or (found and not _HEADER <= found[0] <= found[-1] < end):
         raise Unknown("a page of terms")
     return found
@@ -207,28 +208,50 @@ def _integers(data: bytes, at: int) -> Iterator[int]:
         yield number
 
 
-def decoded(data: bytes) -> NDArray[np.int64]:
-    """The ids of a page's part of a list: the first, then differences. Raises Unknown."""
+def decoded(parts: Sequence[bytes]) -> NDArray[np.int64]:
+    """A list's ids from its parts, each of another page: the first, then differences.
+
+    All parts are decoded at once, as most are small. Raises Unknown.
+    """
     import numpy as np
 
-    raw = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(raw < 0x80)
-    if len(ends) == len(raw):
+    parts = [part for part in parts if part]
+    raw = np.frombuffer(b"".join(parts), np.uint8)
+    begins = np.cumsum([0, *map(len, parts[:-1])])
+    last = raw < 0x80
+    if last.all():
         steps = raw.astype(np.int64)
     else:
-        low = (raw & 0x7F).astype(np.int64)
-        begins = np.concatenate(([0], ends[:-1] + 1))
-        spread = ends - begins
-        longest = int(spread.max(initial=0))
-        if not len(ends) or ends[-1] != len(raw) - 1 or longest > 7:
+        if not last[begins[1:] - 1].all() or not last[-1]:
             raise Unknown("a list is cut off")
-        steps = low[ends]
-        for back in range(1, longest + 1):
-            longer = np.flatnonzero(spread >= back)
-            steps[longer] += low[ends[longer] - back] << (7 * back)
-    if not steps[1:].all():
+        steps = _integers_of(raw, last)
+        begins = np.cumsum(last)[begins] - last[begins]
+    firsts = steps[begins]
+    steps[begins] = 1
+    if not steps.all():
         raise Unknown("a list has marks of deletion")
-    return np.cumsum(steps)
+    steps[begins] = 0
+    ids = np.cumsum(steps)
+    ids += np.repeat(firsts - ids[begins], np.diff(begins, append=len(ids)))
+    return ids
+
+
+def _integers_of(raw: NDArray[np.uint8], last: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Variable-length integers, from bytes and which of them end one. Raises Unknown."""
+    import numpy as np
+
+    steps = (raw & 0x7F).astype(np.int64)
+    leading = np.flatnonzero(~last)
+    # those that follow another one come a round later, when that one is added up
+    for _ in range(8):
+        if not len(leading):
+            return steps[last]
+        late = np.zeros(len(leading), np.bool_)
+        late[1:] = leading[1:] == leading[:-1] + 1
+        now = leading[~late]
+        steps[now + 1] += steps[now] << 7
+        leading = leading[late]
+    raise Unknown("an integer is too long")
 
 
 def _graves(connection: apsw.Connection, table: str, segment: int, pages: int) -> NDArray[np.int64]:
