@@ -151,7 +151,7 @@ def write_part(part: str, content: object) -> None:
         "rows of a document": 20,
         "questions": data.QUERIES,
         "cold": f"least of {COLD_RUNS} processes",
-        "threads": "one for searches, all for builds",
+        "threads": "searches: one, databases their own; builds: all",
         "unit": "ms, bytes, MB",
     }
     results.write("store", parameters, **{**parts, part: content})
