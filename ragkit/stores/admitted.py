@@ -117,9 +117,12 @@ def load(connection: apsw.Connection, index: int, where: Filter) -> Admitted:
     """What comes through of an index. Raises QueryError for a glob that is none."""
 
     come, count = _coming(connection, index, where)
-    last_chunk, last_embedding = query(
-        connection, f"select coalesce(max(id), 0), coalesce(max(embedding), 0) from chunks_{index}"
-    )[0]
+    # one by one, and the second as its index has it: each is a look at the end of an index
+    last_chunk = value(connection, f"select coalesce(max(id), 0) from chunks_{index}")
+    last_embedding = value(
+        connection,
+        f"select coalesce(max(embedding), 0) from chunks_{index} where embedding is not null",
+    )
     if 2 * len(come) <= count:
         chunks, embeddings = _of_documents(connection, index, come)
         return Admitted(_marked(chunks, last_chunk), _marked(embeddings, last_embedding))
