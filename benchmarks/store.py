@@ -126,9 +126,15 @@ def measure(plan: Plan, name: str, system: str) -> dict[str, Any]:
 
 
 def gathered(work: Path) -> dict[str, Any]:
-    """All that was measured, by set and system, in the order of a run."""
-    found = {}
+    """All that was measured, by set and system, in the order of a run.
+
+    What is in the results and was measured in another folder stays.
+    """
+    found: dict[str, Any] = {}
+    with suppress(FileNotFoundError, KeyError):
+        found = {**results.read("store")["sets"]}  # type: ignore[dict-item]
     for name in SETS:
+        earlier = found.get(name, {}).get("systems", {})
         told = work / "data" / name / "told.json"
         files = {s: work / "measured" / name / f"{_slug(s)}.json" for s in ORDER}
         systems = {
@@ -137,8 +143,9 @@ def gathered(work: Path) -> dict[str, Any]:
             if path.exists()
         }
         if told.exists() and systems:
+            systems = {s: {**earlier, **systems}[s] for s in ORDER if s in {**earlier, **systems}}
             found[name] = {"data": json.loads(told.read_text("utf-8")), "systems": systems}
-    return found
+    return {name: found[name] for name in SETS if name in found}
 
 
 def write_part(part: str, content: object) -> None:
@@ -165,7 +172,11 @@ def _build(plan: Plan, name: str, system: str, built: Path) -> dict[str, Any]:
     shutil.rmtree(built, ignore_errors=True)
     built.mkdir(parents=True)
     found = _phase(plan, name, system, built, "build", plan.limit)
-    return found if "failed" in found else {"build": found}
+    if "failed" not in found:
+        return {"build": found}
+    shutil.rmtree(built)
+    built.mkdir()  # empty: it was tried
+    return found
 
 
 def _too_slow(plan: Plan, name: str, system: str) -> str:
