@@ -33,6 +33,7 @@ class StoreAsDictionary(RuleBasedStateMachine):
     """Two stores take turns at writing; what one remembers must follow what the other wrote."""
 
     precision: ClassVar[Literal["int8", "float32"]] = "int8"
+    dimensions: ClassVar[int] = D
     log: ClassVar[tuple[int, int]] = (filed.KEPT, filed.LOGGED)
     """Rows that the log of documents keeps, and the most ids of one."""
 
@@ -48,13 +49,18 @@ class StoreAsDictionary(RuleBasedStateMachine):
         self.stores = [self.opened(), self.opened()]
 
     def opened(self) -> Any:
-        return stores.open(self.path, "code", "a", D, precision=self.precision)
+        return stores.open(self.path, "code", "a", self.dimensions, precision=self.precision)
 
     def teardown(self) -> None:
         filed.KEPT, filed.LOGGED = self.usual
         for store in self.stores:
             store.close()
         self.folder.cleanup()
+
+    def vector(self, values: tuple[float, ...]) -> Any:
+        """These values again and again."""
+        times = self.dimensions // D
+        return np.tile(unit(*values), times) / np.sqrt(times, dtype=np.float32)
 
     def seen(self, file: Record) -> Record:
         """The file with a digest that it never had."""
@@ -66,7 +72,7 @@ class StoreAsDictionary(RuleBasedStateMachine):
     @rule(who=WHO, file=FILES, texts=TEXTS)
     def replace(self, who: int, file: Record, texts: list[Any]) -> None:
         entries = [
-            entry(file.path, i, text, None if values is None else unit(*values))
+            entry(file.path, i, text, None if values is None else self.vector(values))
             for i, (text, values) in enumerate(texts)
         ]
         record = self.seen(file)
@@ -88,7 +94,7 @@ class StoreAsDictionary(RuleBasedStateMachine):
 
     @rule(who=WHO, values=VECTORS.filter(bool))
     def keep(self, who: int, values: tuple[float, ...]) -> None:
-        vector = unit(*values)
+        vector = self.vector(values)
         self.stores[who].keep({b"kept" + vector.tobytes(): vector})
         self.vectors[b"kept" + vector.tobytes()] = vector
 
@@ -136,7 +142,7 @@ class StoreAsDictionary(RuleBasedStateMachine):
         self, who: int, which: Any, query: tuple[float, ...], limit: int, exact: bool
     ) -> None:
         where, means = which
-        vector = unit(*query)
+        vector = self.vector(query)
         found = self.stores[who].nearest(vector, limit, where, exact=exact)
         known = self.stores[who].known(list(self.vectors))
         cosines = {
@@ -185,6 +191,12 @@ class OfFloats(StoreAsDictionary):
     precision = "float32"
 
 
+class OfSigns(StoreAsDictionary):
+    """Of so many dimensions that signs find the candidates."""
+
+    dimensions = 512
+
+
 class WithShortLog(StoreAsDictionary):
     log = (2, 3)
 
@@ -196,6 +208,8 @@ TestStoreAsDictionary = StoreAsDictionary.TestCase
 TestStoreAsDictionary.settings = MANY
 TestStoreOfFloatsAsDictionary = OfFloats.TestCase
 TestStoreOfFloatsAsDictionary.settings = FEW
+TestStoreOfSignsAsDictionary = OfSigns.TestCase
+TestStoreOfSignsAsDictionary.settings = FEW
 TestStoreWithShortLogAsDictionary = WithShortLog.TestCase
 TestStoreWithShortLogAsDictionary.settings = FEW
 
