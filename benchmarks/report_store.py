@@ -122,6 +122,48 @@ def measured_on() -> str:
     )
 
 
+def words() -> str:
+    """The search by words beside others, by chunks; the last columns are of 30-word queries."""
+    found: dict[str, Any] = results.read("store")
+    rows = [
+        [f"{int(size):,}", system, *_worded(measured)]
+        for size, systems in found.get("lexical", {}).items()
+        for system, measured in systems.items()
+        if "warm" in measured
+    ]
+    header = (
+        "chunks",
+        "system",
+        "built in",
+        "files",
+        "first answer",
+        "5 words",
+        "30 words",
+        "p95",
+        "document replaced",
+        "the next answer",
+        "memory",
+        "of ragkit's ten",
+    )
+    return results.table(header, rows) if rows else "Not measured yet."
+
+
+def _worded(measured: dict[str, Any]) -> list[str]:
+    warm, update = measured["warm"], measured.get("update", {})
+    alike = measured.get("as ragkit")
+    return [
+        f"{measured['build']['seconds']:,.1f} s",
+        f"{measured['build']['size']:,.0f} MB",
+        _ms(measured["cold"]["first"]),
+        _ms(warm["5"]["again"]["median"]),
+        _ms(warm["30"]["again"]["median"]),
+        _ms(warm["30"]["again"]["p95"]),
+        *(_ms(update[part]["median"]) if part in update else "no" for part in ("replace", "next")),
+        f"{warm['memory']['own']:,.0f} MB",
+        "" if alike is None else f"{alike:.2f}",
+    ]
+
+
 def _row(system: str, measured: dict[str, Any], ours: float | None) -> list[str]:
     warm = measured["warm"]
     ten, fifty = warm["10"], warm["50"]
