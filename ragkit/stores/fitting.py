@@ -33,12 +33,15 @@ LEAST = 2_000
 SAMPLE = 8_192
 """Rows that queries are made of."""
 
-QUERIES = 96
-"""Queries that are made up and asked."""
+QUERIES = 64
+"""Queries of each of two sorts that are made up and asked."""
 
 MOVED = 0.9
-"""How far they are from the rows that they are made of, whose length is 1: the best answers of such
-queries have the cosines that those of questions have."""
+"""How far half of them are from the rows that they are made of, whose length is 1: the best answers
+then have the cosines that those of questions have."""
+
+SAME = 0.99999
+"""Cosine from which on a row is the query itself."""
 
 BATCH = 4_096
 """Rows that are compared with all queries at once."""
@@ -59,6 +62,16 @@ BITS = (
 
 ROWS = (0.05, 0.1, 0.2, 0.4)
 """Shares of int8 rows that a search by signs leaves."""
+
+
+DEPTHS = sorted(
+    {
+        scan.CLOSER * Coding("bit", None, 1.0, breadth).left(limit)
+        for limit in WANTED
+        for _, breadth in BITS
+    }
+)
+"""Rows that the second step leaves in all of these searches."""
 
 
 def fit(connection: apsw.Connection, index: int, dimensions: int) -> None:
@@ -119,22 +132,25 @@ class _Standing:
     tailed: bool
     """Whether the first step reads some of the words only."""
     places: NDArray[np.int64]
-    """(queries, 3, k) as in `scan.standing`, of the k best rows, best first."""
+    """(queries, 2 + DEPTHS, k) as in `scan.standing`, of the k best rows, best first."""
 
     def finds_enough(self, coding: Coding) -> bool:
         """Whether as many of the best rows are left as are wanted."""
+        import numpy as np
+
         for limit, wanted in WANTED.items():
-            first, second, third = self.places[:, :, :limit].swapaxes(0, 1)
+            first, second, *thirds = self.places[:, :, :limit].swapaxes(0, 1)
             left = coding.left(limit)
             enough = scan.CLOSER * left
             kept = max(enough, int(self.count * coding.share))
             if coding.kind == "int8":
                 there = second < kept
             else:
-                there = (second < enough) & (third < left)
+                there = (second < enough) & (thirds[DEPTHS.index(enough)] < left)
                 if self.tailed:
                     there &= first < kept
-            if there.mean() < wanted:
+            # of either sort of query
+            if min(half.mean() for half in np.split(there, 2)) < wanted:
                 return False
         return True
 
@@ -152,30 +168,35 @@ def _standing(
         scan.of_bits(some, scan.signs(vectors, centre))
         for some, vectors in _batches(connection, ids, queries.shape[1], scan.SEGMENT)
     ]
-    breadth = max(breadth for _, breadth in BITS)
-    deepest = scan.CLOSER * Coding("bit", centre, 1.0, breadth).left(max(WANTED))
     places = [
-        scan.standing(segments, one, centre, best, deepest)
+        scan.standing(segments, one, centre, best, DEPTHS)
         for one, best in zip(queries, truth, strict=True)
     ]
     return _Standing(centre, len(ids), segments[0].tail.shape[1] > 0, np.stack(places))
 
 
 def _queries(sample: Vectors) -> Vectors:
-    """(QUERIES, d) unit rows near rows of the sample, moved along differences of others."""
+    """(2·QUERIES, d) unit rows: rows of the sample, and ones moved along differences of others.
+
+    The former stand for queries that nothing in the index is very like, as a row's own place does
+    not count among its answers.
+    """
     import numpy as np
 
     chance = np.random.default_rng(0)
     bases, ones, others = chance.integers(0, len(sample), (3, QUERIES))
     apart = sample[ones] - sample[others]
     apart /= np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), 1e-6)
-    queries = sample[bases] + MOVED * apart
-    found: Vectors = queries / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-6)
-    return found
+    moved = sample[bases] + MOVED * apart
+    moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-6)
+    return np.concatenate((sample[bases], moved))
 
 
 def _truth(connection: apsw.Connection, ids: Sequence[int], queries: Vectors) -> NDArray[np.intp]:
-    """(queries, k) places in `ids` of the rows nearest to each, best first, by comparing all."""
+    """(queries, k) places in `ids` of the rows nearest to each, best first, by comparing all.
+
+    Rows that are the query itself are not among them.
+    """
     import numpy as np
 
     most = max(WANTED)
@@ -183,7 +204,9 @@ def _truth(connection: apsw.Connection, ids: Sequence[int], queries: Vectors) ->
     places = np.empty((len(queries), 0), np.intp)
     at = 0
     for _, vectors in _batches(connection, ids, queries.shape[1], BATCH):
-        scores = np.concatenate((best, queries @ vectors.T), axis=1)
+        scores = queries @ vectors.T
+        scores[scores > SAME] = -1
+        scores = np.concatenate((best, scores), axis=1)
         some = np.broadcast_to(np.arange(at, at + len(vectors)), (len(queries), len(vectors)))
         among = np.concatenate((places, some), axis=1)
         order = np.argpartition(-scores, most - 1, axis=1)[:, :most]

@@ -224,11 +224,12 @@ def standing(
     vector: Vector,
     centre: Vector | None,
     rows: NDArray[np.intp],
-    deepest: int,
+    depths: Sequence[int],
 ) -> NDArray[np.int64]:
-    """(3, k): before how many rows each of these comes out after all, in each step of a search.
+    """(2 + depths, k): after how many others each of these rows comes out, in steps of a search.
 
-    `rows` count over all segments. The third step is taken with the `deepest` of the second.
+    In the first step, the second, and the third where the second left as many as each of the
+    ascending `depths`. `rows` count over all segments.
     """
     import numpy as np
 
@@ -238,16 +239,19 @@ def standing(
     heads = _head_distances(parts, query)
     tailed = segments[0].tail.shape[1] > 0
     whole = heads + _tail_distances(parts, every, query) if tailed else heads
-    found = np.full((3, len(rows)), len(every), np.int64)
+    found = np.full((2 + len(depths), len(rows)), len(every), np.int64)
     for step, distances in enumerate((heads, whole)):
         below = np.concatenate(([0], np.cumsum(np.bincount(distances))))
         found[step] = below[distances[rows]]
-    chosen = _lowest(whole, deepest)
-    products = _products(parts, chosen, vector)
-    places = np.searchsorted(chosen, rows).clip(max=len(chosen) - 1)
-    there = chosen[places] == rows
-    better = np.sort(-products)
-    found[2, there] = np.searchsorted(better, -products[places[there]])
+    chosen = _lowest(whole, depths[-1])
+    chosen = chosen[np.argsort(whole[chosen], kind="stable")]
+    products = -_products(parts, np.sort(chosen), vector)[np.argsort(np.argsort(chosen))]
+    for step, depth in enumerate(depths, start=2):
+        best = np.sort(products[:depth])
+        for i, row in enumerate(rows):
+            at = np.flatnonzero(chosen[:depth] == row)
+            if len(at):
+                found[step, i] = np.searchsorted(best, products[at[0]])
     return found
 
 
