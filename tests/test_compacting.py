@@ -22,7 +22,7 @@ from failing_disk import FailingDisk
 from ragkit import stores
 from ragkit.errors import StoreBusy, StoreError, StoreFull
 from ragkit.kb import KnowledgeBase
-from ragkit.stores import texts
+from ragkit.stores import compacting, texts
 from ragkit.stores.sqlite import SqliteStore
 
 K = {"k1": 1.2, "b": 0.75}
@@ -162,6 +162,53 @@ def assert_all_found(store: SqliteStore) -> None:
                 [(chunk, _)] = asked.nearest(vector(i, j), 1)
                 assert (chunk.path, chunk.index) == (str(i), j)
     asked.close()
+
+
+def test_a_build_with_other_settings_leaves_no_room_of_the_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compacting, "LEAST", 10_000)
+    path = tmp_path / "x.db"
+    store = opened(path)
+    fill(store, range(40))
+    store.complete()
+    before = answers(store)
+    size = store.sizes().total
+    again = stores.open(path, "code", "b", D)
+    fill(again, range(40))
+    again.complete()
+    assert again.sizes().total <= size * 1.1
+    assert again.sizes().free == 0
+    assert answers(again) == before
+    assert again.check() == []
+    store.close()
+    again.close()
+
+
+def test_where_a_build_cannot_give_back_room_it_is_complete_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compacting, "LEAST", 10_000)
+    path = tmp_path / "x.db"
+    older = opened(path)
+    fill(older, range(40))
+    older.complete()
+    older.close()
+    disk = FailingDisk()  # below what is opened from here on
+    try:
+        store = stores.open(path, "code", "b", D)
+        fill(store, range(40))
+        writes = 0
+        while not store.is_complete:
+            writes += 1
+            with suppress(StoreFull), disk.failing(writes, apsw.FullError, apsw.SQLITE_FULL):
+                store.complete()
+    finally:
+        disk.unregister()
+    assert disk.failed > 0, "there was more to be written than what completes it"
+    assert store.check() == []
+    assert len(answers(store)[0]) > 0
+    store.close()
 
 
 def test_others_read_on_meanwhile(holey: Path) -> None:

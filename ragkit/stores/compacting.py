@@ -29,6 +29,13 @@ HOLES = 0.05
 """Places of deleted codes, as a share of the codes, that are worth writing all of them anew."""
 
 
+FREE = 0.1
+"""Share of a file that is free after a build, and that is worth writing it anew."""
+
+LEAST = 1_000_000
+"""Bytes that are worth it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Compacted:
     """What a database took before and after, over all its indexes."""
@@ -56,10 +63,9 @@ def compact(path: Path, *, prune: bool = False, wait: float = 5.0) -> Compacted:
     with connections.translated(path):
         connection = connections.writer(path, wait=wait)
         try:
-            # SQLite would work on through Ctrl-C; Python hears it where it is called
-            connection.set_progress_handler(lambda: False, STEPS)
             before = sizes.measure(connection, path)
-            _rewritten(connection, path, before, prune)
+            with _interruptible(connection):
+                _compacted(connection, path, before, prune)
             return Compacted(
                 str(path), before, sizes.measure(connection, path), time.monotonic() - began
             )
@@ -67,12 +73,28 @@ def compact(path: Path, *, prune: bool = False, wait: float = 5.0) -> Compacted:
             connection.close()
 
 
-def _rewritten(connection: apsw.Connection, path: Path, before: Sizes, prune: bool) -> None:
+def give_back(connection: apsw.Connection, path: Path) -> None:
+    """Write the file anew where a good part of it is free; as it is, where that cannot be done.
+
+    For a writer after a build, which leaves the room of what it replaced: codes of another kind,
+    an index of other settings.
+    """
+    page, pages = connection.pragma("page_size"), connection.pragma("page_count")
+    free = connection.pragma("freelist_count")
+    if free * page < LEAST or free < FREE * pages:
+        return
+    with suppress(StoreError), connections.translated(path), _interruptible(connection):
+        try:
+            _rewritten(connection)
+        finally:
+            _checkpointed(connection)
+
+
+def _compacted(connection: apsw.Connection, path: Path, before: Sizes, prune: bool) -> None:
     try:
         with connections.translated(path):
             _tidied(connection, prune)
-            connection.execute("vacuum")
-            _mended(connection)
+            _rewritten(connection)
     except StoreFull as error:
         raise StoreFull(
             f"{path}: no space left to compact it; nothing is lost",
@@ -80,10 +102,29 @@ def _rewritten(connection: apsw.Connection, path: Path, before: Sizes, prune: bo
             "temporary files are kept (TMPDIR)",
         ) from error
     finally:
-        # what was written lies in the log, which readers of an older state may still need
         connection.set_busy_timeout(500)
-        with suppress(apsw.Error):
-            connection.execute("pragma wal_checkpoint(truncate)")
+        _checkpointed(connection)
+
+
+def _rewritten(connection: apsw.Connection) -> None:
+    connection.execute("vacuum")
+    _mended(connection)
+
+
+def _checkpointed(connection: apsw.Connection) -> None:
+    """Bring the log into the file, as far as readers of an older state let it go."""
+    with suppress(apsw.Error):
+        connection.execute("pragma wal_checkpoint(truncate)")
+
+
+@contextmanager
+def _interruptible(connection: apsw.Connection) -> Iterator[None]:
+    """SQLite would work on through Ctrl-C; Python hears it where it is called."""
+    connection.set_progress_handler(lambda: False, STEPS)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None)
 
 
 def _tidied(connection: apsw.Connection, prune: bool) -> None:

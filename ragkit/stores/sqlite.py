@@ -19,6 +19,7 @@ from ragkit.errors import StoreError
 from ragkit.stores import (
     changes,
     codes,
+    compacting,
     descriptions,
     filed,
     fitting,
@@ -239,8 +240,8 @@ class SqliteStore(Database):
         """Let this index answer in the place of every other of its name, which are dropped.
 
         Also drops the embeddings and descriptions that were used longest ago, where more are kept
-        for no chunk than `rows.SPARE_EMBEDDINGS` and `descriptions.SPARE` allow. Writes nothing
-        where there is nothing to do.
+        for no chunk than `rows.SPARE_EMBEDDINGS` and `descriptions.SPARE` allow, and gives back the
+        room that a build has left. Writes nothing where there is nothing to do.
         """
         state = [(i.fingerprint, i.complete) for i in self._namesakes()]
         if not self._changed and state == [(self.fingerprint, True)]:
@@ -259,6 +260,8 @@ class SqliteStore(Database):
                 fitting.fit(writer, index, self.dimensions)
             lexical.optimize(writer, index)
         self._changed = False
+        if (self.fingerprint, True) not in state:
+            compacting.give_back(writer, self.path)
 
     # ── the state of the index ──
 
