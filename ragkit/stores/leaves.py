@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import apsw
@@ -179,14 +180,9 @@ def _offsets(leaf: bytes) -> list[int]:
     end = _content_end(leaf)
     if end == len(leaf):  # a page of one list
         return []
-    found, at, offset = [], end, 0
-    while at < len(leaf):
-        step = leaf[at]
-        at += 1
-        if step >= 0x80:
-            step, at = _integer(leaf, at - 1)
-        offset += step
-        found.append(offset)
+    steps = leaf[end:]
+    of_a_byte = steps.isascii()
+    found = list(accumulate(steps if of_a_byte else _integers(leaf, end)))
     if end > len(leaf) or (found and not _HEADER <= found[0] <= found[-1] < end):
         raise Unknown("a page of terms")
     return found

@@ -87,7 +87,8 @@ class Young:
     """A chunk that changed after the lists were read."""
 
     document: int
-    counts: dict[str, int]
+    terms: str
+    """As FTS5 was given them."""
 
 
 @dataclass(slots=True)
@@ -105,7 +106,9 @@ class Lists:
     total: int
     """Words of all chunks."""
     young: dict[int, Young] = field(default_factory=dict)
-    """By id, ascending."""
+    """By id."""
+    fresh: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """By word: id and count, id and count, … of the young chunks that hold it."""
     changed: frozenset[int] = frozenset()
     """Chunks of which nothing that was read from FTS5 counts; all of `young` among them."""
     moved: frozenset[int] = frozenset()
@@ -175,7 +178,8 @@ class Lists:
 
     def young_counts(self, word: str) -> dict[int, int]:
         """By id: how often each young chunk holds the word, where it does."""
-        return {i: chunk.counts[word] for i, chunk in self.young.items() if word in chunk.counts}
+        pairs = self.fresh.get(word, ())
+        return dict(zip(pairs[::2], pairs[1::2], strict=True))
 
     def changed_ids(self) -> NDArray[np.int64]:
         """(n,) ids of the chunks that changed, ascending."""
@@ -316,12 +320,15 @@ def follow(connection: apsw.Connection, lists: Lists, generation: int) -> Lists 
     if rows is None or any(terms is None for *_, terms in rows):
         return None
     young, changed, moved = dict(lists.young), set(lists.changed), set(lists.moved)
+    fresh = dict(lists.fresh)
     lengths, owners = lists.lengths.astype(np.int32), lists.owners.copy()
     total, chunks = lists.total, lists.chunks
     for document, gone, added, counts, terms in rows:
         for i in _unpacked(gone):
             total, chunks = total - int(lengths[i]), chunks - 1
-            if young.pop(i, None) is None:
+            if i in young:
+                _forget(fresh, i, young.pop(i).terms)
+            else:
                 moved.add(int(owners[i]))
             changed.add(i)
             lengths[i] = owners[i] = 0
@@ -330,7 +337,9 @@ def follow(connection: apsw.Connection, lists: Lists, generation: int) -> Lists 
             more = max(ids) + 1 - len(lengths)
             lengths, owners = np.pad(lengths, (0, more)), np.pad(owners, (0, more))
         for i, length, text in zip(ids, _unpacked(counts), terms.split("\n"), strict=False):
-            young[i] = Young(document, words.counted(text))
+            young[i] = Young(document, text)
+            for word, count in words.counted(text).items():
+                fresh[word] = (*fresh.get(word, ()), i, count)
             lengths[i] = length
             total, chunks = total + length, chunks + 1
         changed.update(ids)
@@ -345,13 +354,24 @@ def follow(connection: apsw.Connection, lists: Lists, generation: int) -> Lists 
         owners,
         chunks,
         total,
-        dict(sorted(young.items())),
+        young,
+        fresh,
         frozenset(changed),
         frozenset(moved),
         kept,
         holders,
         nbytes,
     )
+
+
+def _forget(fresh: dict[str, tuple[int, ...]], chunk: int, terms: str) -> None:
+    """Take a chunk out of the young words."""
+    for word in words.counted(terms):
+        pairs = fresh[word]
+        at = pairs[::2].index(chunk) * 2
+        fresh[word] = pairs[:at] + pairs[at + 2 :]
+        if not fresh[word]:
+            del fresh[word]
 
 
 def _unpacked(data: bytes | None) -> list[int]:

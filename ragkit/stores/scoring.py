@@ -159,31 +159,36 @@ def scored(lists: Lists, terms: Sequence[Term], ids: NDArray[np.int64]) -> NDArr
 
     lengths = lists.lengths[ids].astype(np.float64)
     scores = np.zeros(len(ids))
-    old = _old(lists, ids)
+    young = _young(lists, ids)
     for term in terms:
-        scores += term.weight.of(_counts(term, ids, old), lengths)
+        scores += term.weight.of(_counts(term, ids, young), lengths)
     return scores
 
 
-def _old(lists: Lists, ids: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-    """(k,) whether what was read from FTS5 counts; None where it does of all."""
+def _young(lists: Lists, ids: NDArray[np.int64]) -> tuple[NDArray[np.bool_], dict[int, int]] | None:
+    """(k,) what of FTS5 counts, and where the young chunks are; None where all of it does."""
     import numpy as np
 
-    return ~np.isin(ids, lists.changed_ids()) if lists.changed else None
+    if not lists.changed:
+        return None
+    old = ~np.isin(ids, lists.changed_ids())
+    places = np.flatnonzero(~old).tolist()
+    return old, dict(zip(ids[places].tolist(), places, strict=True))
 
 
 def _counts(
-    term: Term, ids: NDArray[np.int64], old: NDArray[np.bool_] | None
+    term: Term, ids: NDArray[np.int64], young: tuple[NDArray[np.bool_], dict[int, int]] | None
 ) -> NDArray[np.float64]:
     """(k,) how often the chunks hold the word."""
     import numpy as np
 
     counts = term.postings.of(ids).astype(np.float64)
-    if old is None:
-        return counts
-    counts *= old
-    for i, count in term.young.items():
-        counts[np.flatnonzero(ids == i)] = count
+    if young is not None:
+        old, places = young
+        counts *= old
+        for i, count in term.young.items():
+            if i in places:
+                counts[places[i]] = count
     return counts
 
 
@@ -323,9 +328,9 @@ def of_documents(
     known = known_documents(lists)
     mean = lists.total / known if lists.total else 1.0
     scores = np.zeros(count)
-    old = _old(lists, ids)
+    young = _young(lists, ids)
     for term in terms_of(connection, lists, words, k1, b):
-        held = np.bincount(places, _counts(term, ids, old), count).astype(np.float64)
+        held = np.bincount(places, _counts(term, ids, young), count).astype(np.float64)
         factor = _idf(known, holding(lists, term)) * (k1 + 1)
         scores += Weight(factor, k1 * (1 - b), k1 * b / mean).of(held, sizes)
     found: list[float] = scores.tolist()
