@@ -254,19 +254,19 @@ class StoreContract:
     @pytest.mark.parametrize("share", [1, 10, 50, 90])
     def test_a_filter_of_any_share_gives_its_own_best(self, opened: Opened, share: int) -> None:
         random = np.random.default_rng(share)
-        rows = random.standard_normal((2000, 64)).astype(np.float32)
+        rows = random.standard_normal((1000, 64)).astype(np.float32)
         store = opened(dimensions=64)
         languages = ["go" if i < share else "python" for i in range(100)]
         random.shuffle(languages)
         for file, language in enumerate(languages):
-            some = enumerate(rows[20 * file : 20 * file + 20])
+            some = enumerate(rows[10 * file : 10 * file + 10])
             chunks = [entry(f"{file:03}", i, f"w{i % 3}", row) for i, row in some]
             store.replace(record(f"{file:03}", language=language), chunks)
         store.complete()
         where, theirs = Filter(languages=("go",)), set(np.flatnonzero(np.array(languages) == "go"))
         missed = 0
-        for query in rows[:10] + random.standard_normal((10, 64)).astype(np.float32):
-            every = store.nearest(query, 2000, exact=True)
+        for query in rows[:10] + random.standard_normal((10, 64)).astype(np.float32) / 2:
+            every = store.nearest(query, 1000, exact=True)
             best = [(c, s) for c, s in every if int(c.path) in theirs][:10]
             assert store.nearest(query, 10, where, exact=True) == best
             found = store.nearest(query, 10, where)
