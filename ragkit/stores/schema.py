@@ -15,7 +15,7 @@ and each index i has tables of its own, so that it can be dropped at once:
     chunks_i(id, document, position, embedding, words)
                                         narrow: what searches touch. words counts them; NULL is
                                         not searched by words, and embedding NULL not by vector
-    texts_i(id, …, text)                wide: read for hits only; id is the chunk's
+    texts_i(id, …, text)                wide: read for hits only; id is the chunk's; see `texts`
     words_i                             FTS5; rowid is the chunk's id; see `words`
     terms_i                             the vocabulary of words_i
     lengths_i(block, places)            of `words.BLOCK` ids of chunks: words and document of each

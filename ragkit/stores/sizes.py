@@ -14,6 +14,7 @@ from ragkit.types import Sizes
 
 _PARTS = {
     "documents": "documents",
+    "filed": "documents",
     "chunks": "chunks",
     "texts": "texts",
     "words": "words",
