@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragkit import stores
-from ragkit.stores import leaves, lists, scoring, words
+from ragkit.stores import leaves, lists, scoring, upgrading, words
 from ragkit.stores.connection import query, value
 
 FTS5 = (
@@ -252,3 +252,22 @@ def test_completing_leaves_few_segments(tmp_path: Path) -> None:
     db = apsw.Connection(str(tmp_path / "x.db"))
     assert value(db, "select count(distinct segid) from words_1_idx") == 1
     assert len(store.matching(["a"], 5000)) == 1200
+
+
+def test_a_file_from_before_lengths_were_kept_gets_them(tmp_path: Path) -> None:
+    store = stores.open(tmp_path / "x.db", "code", "a", None)
+    for i in range(30):
+        texts = [f"a w{n} " * (i % 3) for n in range(i)]
+        store.replace(record(str(i)), [entry(str(i), n, text) for n, text in enumerate(texts)])
+    store.delete(["7", "29"])
+    found = store.matching(["a", "w3"], 1000)
+    store.close()
+    db = apsw.Connection(str(tmp_path / "x.db"))
+    rows = "select block, places from lengths_1 order by block"
+    before = query(db, rows)
+    db.execute("drop table lengths_1; drop table worded_1")
+    upgrading._words_followed(db)
+    assert query(db, rows) == before
+    db.close()
+    again = stores.open(tmp_path / "x.db", "code", "a", None)
+    assert again.matching(["a", "w3"], 1000) == found
