@@ -56,6 +56,7 @@ class Database:
         self._closed = False
         self._seen: connections.File | None = None  # the file in which this index was found last
         self._writes_to: connections.File | None = None
+        self._log_bound = connections.LOG_BYTES
         self._changed = False  # whether this store wrote chunks that `complete` has not seen
         self._inverted = lists.Shared()
         if not (connections.exists(path) or create or read_only):
@@ -64,13 +65,15 @@ class Database:
             pass
 
     def close(self) -> None:
-        """Close every connection; a second call does nothing."""
+        """Close every connection; a second call does nothing.
+
+        A thread that searches meanwhile closes its own, and raises StoreError or ends its search.
+        """
         self._closed = True
         with connections.translated(self.path):
-            for reader in list(self._readers):
-                reader.sql.close()
-            if self._writer is not None:
-                self._writer.close()
+            for connection in [*(reader.sql for reader in list(self._readers)), self._writer]:
+                if connection is not None:
+                    _close(connection)
 
     # ── transactions ──
 
@@ -90,6 +93,8 @@ class Database:
             finally:
                 with suppress(apsw.Error):  # an I/O error has ended the transaction already
                     reader.sql.execute("rollback")
+                if self._closed:
+                    _close(reader.sql)
             self._refuse_overwritten(file)
 
     def _reader(self) -> tuple[Reader, connections.File | None]:
@@ -145,6 +150,14 @@ class Database:
                 with suppress(apsw.Error):  # a full disk has rolled back already
                     writer.execute("rollback")
                 raise
+            self._bound_log(writer)
+
+    def _bound_log(self, writer: apsw.Connection) -> None:
+        """Begin the log anew where it is long; where readers hold it, when it has grown as much."""
+        if connections.log_size(self.path) >= self._log_bound:
+            connections.begin_log_anew(writer, self._wait)
+            left = connections.log_size(self.path)
+            self._log_bound = left + connections.LOG_BYTES
 
     def _same_writer(
         self, seen: connections.File | None
@@ -229,6 +242,12 @@ class Database:
         schema.create_index(writer, index, self.dimensions)
         if self.dimensions is not None:
             codes.create(writer, index, self.dimensions, codes.first_coding(self.dimensions))
+
+
+def _close(connection: apsw.Connection) -> None:
+    """Close it, unless another thread is using it."""
+    with suppress(apsw.ThreadingViolationError):
+        connection.close()
 
 
 def _closely(file: connections.File | None) -> bool:
