@@ -97,6 +97,7 @@ create table texts_{i}(
 create virtual table words_{i} using fts5(
   words, content='', contentless_delete=1, detail=none, tokenize="ascii tokenchars '{marks}'"
 );
+insert into words_{i}(words_{i}, rank) values('automerge', 8); -- as `words` merges before that
 create virtual table terms_{i} using fts5vocab(words_{i}, instance);
 """
 

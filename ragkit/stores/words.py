@@ -37,6 +37,10 @@ LOGGED = 512
 KEPT = 64
 """Rows that the log keeps."""
 
+MERGED = 24
+"""Pages of FTS5 that every write merges, and one for each chunk: about what a document of 20 makes
+in the end. FTS5 alone merges many at once, now and then."""
+
 MARK = "\x1f"
 """Between a word and its count: the unit separator; `split` cuts at it, so no word contains it."""
 
@@ -92,7 +96,10 @@ def add(
     if not chunks:
         return
     told = [(i, terms(words)) for i, words in chunks]
-    connection.executemany(f"insert into words_{index}(rowid, words) values(?, ?)", told)
+    table = f"words_{index}"
+    connection.executemany(f"insert into {table}(rowid, words) values(?, ?)", told)
+    merge = f"insert into {table}({table}, rank) values('merge', ?)"
+    connection.execute(merge, (MERGED + len(chunks),))
     _place(connection, index, {i: (len(words), document) for i, words in chunks})
     ids, lengths = [i for i, _ in chunks], [len(words) for _, words in chunks]
     text = "\n".join(text for _, text in told) if len(chunks) <= LOGGED else None
