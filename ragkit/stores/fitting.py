@@ -10,15 +10,17 @@ enough of it. Where no search by signs does, the codes are int8 rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING
 
 import apsw
 
 from ragkit.stores import changes, codes, rows, scan
 from ragkit.stores.connection import query, value
-from ragkit.stores.scan import Coding
+from ragkit.stores.scan import Coding, Segment
 from ragkit.stores.vectors import unpacked
 
 if TYPE_CHECKING:
@@ -43,10 +45,13 @@ then have the cosines that those of questions have."""
 SAME = 0.99999
 """Cosine from which on a row is the query itself."""
 
+ASIDE = 0.3
+"""Mean cosine of two rows from which on all rows lie to one side, and a centre is worth trying."""
+
 BATCH = 4_096
 """Rows that are compared with all queries at once."""
 
-WANTED: Mapping[int, float] = {10: 0.996, 50: 0.95}
+WANTED: Mapping[int, float] = {10: 0.995, 50: 0.95}
 """Of the best so many stored rows, the share that must be found. Of ten, more than the 0.99 that is
 promised: rounding to int8 costs some, and the queries of users are others. Of fifty less, as who
 needs them all asks for more."""
@@ -54,11 +59,9 @@ needs them all asks for more."""
 HOLES = 4_096
 """Places of deleted codes that are worth no rewriting."""
 
-BITS = (
-    *((0.04, 1), (0.08, 1), (0.04, 2), (0.08, 2)),
-    *((0.04, 3), (0.08, 3), (0.16, 2), (0.16, 3), (0.04, 4), (0.16, 4)),
-)
-"""Searches by signs, the cheapest first: (share, breadth) of a Coding."""
+SHARES = (0.02, 0.04, 0.08, 0.12, 0.16)
+BREADTHS = (1, 2, 3, 4)
+"""Searches by signs that are thought of: see Coding."""
 
 ROWS = (0.05, 0.1, 0.2, 0.4)
 """Shares of int8 rows that a search by signs leaves."""
@@ -68,7 +71,7 @@ DEPTHS = sorted(
     {
         scan.CLOSER * Coding("bit", None, 1.0, breadth).left(limit)
         for limit in WANTED
-        for _, breadth in BITS
+        for breadth in BREADTHS
     }
 )
 """Rows that the second step leaves in all of these searches."""
@@ -108,18 +111,27 @@ def _chosen(connection: apsw.Connection, index: int, dimensions: int) -> Coding:
     """The cheapest coding that finds what is wanted; all int8 rows where none does."""
     ids = codes.listed(connection, index)
     sample = _vectors(connection, ids[:: max(1, len(ids) // SAMPLE)], dimensions)
+    centre = sample.mean(axis=0)
+    centres = (None, centre) if centre @ centre > ASIDE else (None,)
     queries = _queries(sample)
-    truth = _truth(connection, ids, queries)
+    truth, signs = _read(connection, ids, queries, centres)
     without, *_ = standings = [
-        _standing(connection, ids, queries, truth, centre) for centre in (None, sample.mean(axis=0))
+        _standing(segments, queries, truth, centre)
+        for segments, centre in zip(signs, centres, strict=True)
     ]
-    for share, breadth in BITS:
+    for share, breadth in sorted(product(SHARES, BREADTHS), key=partial(_cost, len(ids))):
         for one in standings:
             coding = Coding("bit", one.centre, share, breadth)
             if one.finds_enough(coding):
                 return coding
     shares = (Coding("int8", None, share, 1) for share in ROWS)
     return next(filter(without.finds_enough, shares), Coding("int8", None, 1.0, 1))
+
+
+def _cost(count: int, search: tuple[float, int]) -> float:
+    """About how many milliseconds a search takes that differ between searches, as measured."""
+    share, breadth = search
+    return count * share * 12e-6 + breadth * 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,23 +168,17 @@ class _Standing:
 
 
 def _standing(
-    connection: apsw.Connection,
-    ids: Sequence[int],
-    queries: Vectors,
-    truth: NDArray[np.intp],
-    centre: Vector | None,
+    segments: Sequence[Segment], queries: Vectors, truth: NDArray[np.intp], centre: Vector | None
 ) -> _Standing:
     import numpy as np
 
-    segments = [
-        scan.of_bits(some, scan.signs(vectors, centre))
-        for some, vectors in _batches(connection, ids, queries.shape[1], scan.SEGMENT)
-    ]
     places = [
         scan.standing(segments, one, centre, best, DEPTHS)
         for one, best in zip(queries, truth, strict=True)
     ]
-    return _Standing(centre, len(ids), segments[0].tail.shape[1] > 0, np.stack(places))
+    return _Standing(
+        centre, sum(map(len, segments)), segments[0].tail.shape[1] > 0, np.stack(places)
+    )
 
 
 def _queries(sample: Vectors) -> Vectors:
@@ -192,38 +198,37 @@ def _queries(sample: Vectors) -> Vectors:
     return np.concatenate((sample[bases], moved))
 
 
-def _truth(connection: apsw.Connection, ids: Sequence[int], queries: Vectors) -> NDArray[np.intp]:
+def _read(
+    connection: apsw.Connection,
+    ids: Sequence[int],
+    queries: Vectors,
+    centres: Sequence[Vector | None],
+) -> tuple[NDArray[np.intp], list[list[Segment]]]:
     """(queries, k) places in `ids` of the rows nearest to each, best first, by comparing all.
 
-    Rows that are the query itself are not among them.
+    Rows that are the query itself are not among them. And, for each centre, the signs.
     """
     import numpy as np
 
     most = max(WANTED)
     best = np.empty((len(queries), 0), np.float32)
     places = np.empty((len(queries), 0), np.intp)
-    at = 0
-    for _, vectors in _batches(connection, ids, queries.shape[1], BATCH):
+    signs: list[list[Segment]] = [[] for _ in centres]
+    for at in range(0, len(ids), BATCH):
+        vectors = _vectors(connection, ids[at : at + BATCH], queries.shape[1])
+        numbers = np.arange(at, at + len(vectors))
+        for segments, centre in zip(signs, centres, strict=True):
+            new = scan.of_bits(numbers, scan.signs(vectors, centre))
+            segments[:] = scan.added(segments, new)
         scores = queries @ vectors.T
         scores[scores > SAME] = -1
         scores = np.concatenate((best, scores), axis=1)
-        some = np.broadcast_to(np.arange(at, at + len(vectors)), (len(queries), len(vectors)))
+        some = np.broadcast_to(numbers, (len(queries), len(vectors)))
         among = np.concatenate((places, some), axis=1)
         order = np.argpartition(-scores, most - 1, axis=1)[:, :most]
         best, places = np.take_along_axis(scores, order, 1), np.take_along_axis(among, order, 1)
-        at += len(vectors)
-    return np.take_along_axis(places, np.argsort(-best, axis=1, kind="stable"), 1)
-
-
-def _batches(
-    connection: apsw.Connection, ids: Sequence[int], dimensions: int, size: int
-) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
-    """Ids and (n, d) unit rows."""
-    import numpy as np
-
-    for at in range(0, len(ids), size):
-        some = ids[at : at + size]
-        yield np.array(some, np.int64), _vectors(connection, some, dimensions)
+    order = np.argsort(-best, axis=1, kind="stable")
+    return np.take_along_axis(places, order, 1), signs
 
 
 def _vectors(connection: apsw.Connection, ids: Sequence[int], dimensions: int) -> Vectors:

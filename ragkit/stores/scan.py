@@ -235,11 +235,10 @@ def standing(
 
     parts = [_Part(segment, None) for segment in segments]
     query = signs(vector[None] / np.linalg.norm(vector), centre)[0]
-    every = np.arange(sum(map(len, parts)))
     heads = _head_distances(parts, query)
-    tailed = segments[0].tail.shape[1] > 0
-    whole = heads + _tail_distances(parts, every, query) if tailed else heads
-    found = np.full((2 + len(depths), len(rows)), len(every), np.int64)
+    tails = [_words_distances(segment.tail, query[len(segment.head) :]) for segment in segments]
+    whole = heads + np.concatenate(tails)
+    found = np.full((2 + len(depths), len(rows)), len(heads), np.int64)
     for step, distances in enumerate((heads, whole)):
         below = np.concatenate(([0], np.cumsum(np.bincount(distances))))
         found[step] = below[distances[rows]]
@@ -318,9 +317,16 @@ def _tail_distances(
     words = np.concatenate(
         [segment.tail.take(rows, axis=0) for segment, rows in _split(parts, chosen)]
     )
+    return _words_distances(words, query[-words.shape[1] :])
+
+
+def _words_distances(words: Words, query: Words) -> NDArray[np.uint16]:
+    """(n, m) words → (n,) Hamming distances from m."""
+    import numpy as np
+
     total = np.zeros(len(words), np.uint16)
     # word by word: NumPy is slow along so short an axis
-    for at, word in enumerate(query[-words.shape[1] :]):
+    for at, word in enumerate(query):
         total += np.bitwise_count(words[:, at] ^ word)
     return total
 
