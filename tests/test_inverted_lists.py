@@ -202,6 +202,11 @@ def test_what_changed_too_much_or_was_cleared_is_read_anew(tmp_path: Path) -> No
     assert len(reader.matching([f"w{i}"], 5)) == 1
     [rows] = query(apsw.Connection(str(tmp_path / "x.db")), "select count(*) from worded_1")
     assert rows[0] <= words.KEPT
+    for _ in range(5):
+        writer.replace(record("q"), [entry("q", i, "a") for i in range(words.LOGGED)])
+        assert len(reader.matching(["a"], 5000)) == words.LOGGED + 1
+    [rows] = query(apsw.Connection(str(tmp_path / "x.db")), "select count(*) from worded_1")
+    assert rows[0] <= 3
 
 
 def test_lists_beyond_what_is_kept_are_let_go_and_read_again(

@@ -171,6 +171,13 @@ def _log(
         (_generation(connection, index), *change),
     )
     changes.trim(connection, log, KEPT)
+    # readers follow no more chunks than that: what is before them is of no use
+    sizes = "coalesce(length(gone), 0) + coalesce(length(added), 0)"
+    connection.execute(
+        f"delete from {log} where id < (select max(id) from {log}) and id <= (select max(id) from "
+        f"(select id, sum({sizes}) over (order by id desc) as bytes from {log}) where bytes > ?)",
+        (8 * LOGGED,),
+    )
 
 
 def _generation(connection: apsw.Connection, index: int) -> int:
