@@ -169,6 +169,23 @@ def test_a_disk_that_fails_while_it_is_read_says_so_and_harms_nothing(
     assert seen == {f"{built}: the disk failed (SQLITE_IOERR_READ: as told); {undone}"}
 
 
+def test_a_disk_without_room_for_anything_is_searched_all_the_same(built: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # no file may grow beyond this, and what readers and writers share takes 32 kB
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, limits[1]))
+    try:
+        with closing(opened(built)) as store:
+            assert store.matching(["x"], 1)
+            with pytest.raises(StoreFull, match="no space left") as raised:
+                add(store)
+            assert raised.value.remedy
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with closing(opened(built)) as store:
+        assert store.check() == []
+
+
 # ── places where readers and writers cannot agree ──
 
 

@@ -91,16 +91,20 @@ def writer(path: Path, *, wait: float) -> apsw.Connection:
 def reader(path: Path, *, wait: float) -> tuple[apsw.Connection, File | None]:
     """A connection that only reads, and of which file; of none where nothing is to be read yet.
 
-    Works in a folder that may not be written, too, unless a writer that was killed left changes
-    there which only a writer can bring in. Raises StoreError.
+    Works in a folder that may not be written and on a full disk, too, unless a writer that was
+    killed left changes there which only a writer can bring in. Raises StoreError.
     """
     while exists(path):
         immutable = False
         try:
             file = which(path)
             connection = _ours(path, wait)
-        except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
-            if _may_make_files(path.parent):
+        except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError) as error:
+            code = getattr(error, "extendedresult", 0)
+            full = code == apsw.SQLITE_IOERR_SHMSIZE and not log_size(path)
+            if isinstance(error, apsw.IOError) and not full:
+                raise
+            if not full and _may_make_files(path.parent):
                 raise unshared(path, str(error)) from error
             immutable, file = True, which(path, closely=True)
             connection = _ours(path, wait, immutable=True)
@@ -117,8 +121,9 @@ def reader(path: Path, *, wait: float) -> tuple[apsw.Connection, File | None]:
 def _ours(path: Path, wait: float, *, immutable: bool = False) -> apsw.Connection | None:
     """A reader of a file that is ragkit's; None where it is empty.
 
-    In a folder that may not be written, SQLite cannot make the file in which readers and writers
-    agree. Readers go without it there: the file is `immutable`, as far as `which` does not tell.
+    In a folder that may not be written, or for want of 32 kB, SQLite cannot make the file in which
+    readers and writers agree. Readers go without it there: the file is `immutable`, as far as
+    `which` does not tell.
     """
     if immutable and log_size(path):
         raise StoreError(

@@ -15,7 +15,6 @@ LOCAL = "put the database on a local disk: set RAGKIT_CACHE_DIR, or `database` i
 _UNSHARED = frozenset(
     {
         apsw.SQLITE_IOERR_SHMOPEN,
-        apsw.SQLITE_IOERR_SHMSIZE,
         apsw.SQLITE_IOERR_SHMMAP,
         apsw.SQLITE_IOERR_SHMLOCK,
         apsw.SQLITE_IOERR_LOCK,
@@ -51,6 +50,8 @@ def _translation(path: Path, error: apsw.Error) -> StoreError:
     code = getattr(error, "extendedresult", 0)
     if code in _UNSHARED:
         return unshared(path, _named(error))
+    if code == apsw.SQLITE_IOERR_SHMSIZE:  # 32 kB that there is no room for
+        error = apsw.FullError(str(error))
     match error:
         case apsw.BusyError() | apsw.LockedError():
             return StoreBusy(
