@@ -14,7 +14,7 @@ from pathlib import Path
 import apsw
 
 from ragkit.errors import StoreError, StoreFull
-from ragkit.stores import codes, rows, schema, sizes, texts
+from ragkit.stores import codes, fitting, rows, schema, sizes, texts
 from ragkit.stores import connection as connections
 from ragkit.stores.connection import value
 from ragkit.types import Sizes
@@ -136,7 +136,10 @@ def _tidied(connection: apsw.Connection, prune: bool) -> None:
         for index in indexes:
             texts.pack_plain(connection, index.id)
             connection.execute(f"insert into words_{index.id}(words_{index.id}) values('optimize')")
-            if index.dimensions is not None and _is_holey(connection, index.id):
+            if index.dimensions is None:
+                continue
+            fitting.fit(connection, index.id, index.dimensions)  # of an older ragkit's, the first
+            if _is_holey(connection, index.id):
                 codes.rewrite(connection, index.id, index.dimensions)
 
 
