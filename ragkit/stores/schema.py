@@ -40,6 +40,7 @@ from typing import Any
 import apsw
 
 from ragkit.errors import StoreError
+from ragkit.stores import failures
 
 APPLICATION = 0x7261676B
 """`ragk`, in the header of every database of ragkit."""
@@ -169,10 +170,7 @@ def is_empty(connection: apsw.Connection, path: Path) -> bool:
             connection.execute("rollback")
     if application == APPLICATION:
         if version > VERSION:
-            raise StoreError(
-                f"{path}: made by a newer ragkit (schema {version}, this one knows {VERSION})",
-                remedy="upgrade ragkit, or give another path",
-            )
+            raise failures.too_new(path, version, VERSION)
         return False
     if application or version or tables:
         raise StoreError(
