@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import apsw
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ragkit.stores.reader import Reader
 
     Ids: TypeAlias = NDArray[np.int64] | NDArray[np.int32]
+    Lengths: TypeAlias = NDArray[np.int32] | NDArray[np.uint16]
     Counts: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint32]
 
 KEPT_BYTES = 20_000_000
@@ -97,7 +98,7 @@ class Lists:
 
     index: int
     generation: int
-    lengths: NDArray[np.int32] | NDArray[np.uint16]
+    lengths: Lengths
     """By id: words of each chunk."""
     owners: NDArray[np.int32]
     """By id: the chunk's document; 0 for chunks without words and for those that changed."""
@@ -109,9 +110,9 @@ class Lists:
     """By id."""
     fresh: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """By word: id and count, id and count, … of the young chunks that hold it."""
-    changed: frozenset[int] = frozenset()
+    changed: set[int] = field(default_factory=set)
     """Chunks of which nothing that was read from FTS5 counts; all of `young` among them."""
-    moved: frozenset[int] = frozenset()
+    moved: set[int] = field(default_factory=set)
     """Documents that had any of them."""
     lists: OrderedDict[str, Postings] = field(default_factory=OrderedDict)
     """By word, least lately used first."""
@@ -301,7 +302,7 @@ def load(connection: apsw.Connection, index: int, generation: int) -> Lists:
     return Lists(index, generation, lengths, owners, chunks, total)
 
 
-def _narrow(lengths: NDArray[np.int32]) -> NDArray[np.int32] | NDArray[np.uint16]:
+def _narrow(lengths: Lengths) -> Lengths:
     import numpy as np
 
     return lengths.astype(np.uint16) if lengths.max(initial=0) < 1 << 16 else lengths
@@ -319,49 +320,61 @@ def follow(connection: apsw.Connection, lists: Lists, generation: int) -> Lists 
     )
     if rows is None or any(terms is None for *_, terms in rows):
         return None
-    young, changed, moved = dict(lists.young), set(lists.changed), set(lists.moved)
-    fresh = dict(lists.fresh)
-    lengths, owners = lists.lengths.astype(np.int32), lists.owners.copy()
-    total, chunks = lists.total, lists.chunks
+    with lists.lock:
+        later = replace(
+            lists,
+            generation=generation,
+            lengths=lists.lengths.astype(np.int32),
+            owners=lists.owners.copy(),
+            young=dict(lists.young),
+            fresh=dict(lists.fresh),
+            changed=set(lists.changed),
+            moved=set(lists.moved),
+            lists=OrderedDict(lists.lists),
+            holders=dict(lists.holders),
+            source=None,
+            known=None,
+            weighed=None,
+            lock=threading.Lock(),
+        )
     for document, gone, added, counts, terms in rows:
         for i in _unpacked(gone):
-            total, chunks = total - int(lengths[i]), chunks - 1
-            if i in young:
-                _forget(fresh, i, young.pop(i).terms)
-            else:
-                moved.add(int(owners[i]))
-            changed.add(i)
-            lengths[i] = owners[i] = 0
-        ids = _unpacked(added)
-        if ids and max(ids) >= len(lengths):
-            more = max(ids) + 1 - len(lengths)
-            lengths, owners = np.pad(lengths, (0, more)), np.pad(owners, (0, more))
-        for i, length, text in zip(ids, _unpacked(counts), terms.split("\n"), strict=False):
-            young[i] = Young(document, text)
-            for word, count in words.counted(text).items():
-                fresh[word] = (*fresh.get(word, ()), i, count)
-            lengths[i] = length
-            total, chunks = total + length, chunks + 1
-        changed.update(ids)
-        if len(changed) > CHANGED:
+            _take_out(later, i)
+        for i, length, text in zip(
+            _unpacked(added), _unpacked(counts), terms.split("\n"), strict=False
+        ):
+            _put_in(later, i, length, Young(document, text))
+        if len(later.changed) > CHANGED:
             return None
-    with lists.lock:
-        kept, holders, nbytes = OrderedDict(lists.lists), dict(lists.holders), lists.nbytes
-    return Lists(
-        lists.index,
-        generation,
-        _narrow(lengths),
-        owners,
-        chunks,
-        total,
-        young,
-        fresh,
-        frozenset(changed),
-        frozenset(moved),
-        kept,
-        holders,
-        nbytes,
-    )
+    later.lengths = _narrow(later.lengths)
+    return later
+
+
+def _take_out(lists: Lists, chunk: int) -> None:
+    lists.total -= int(lists.lengths[chunk])
+    lists.chunks -= 1
+    if chunk in lists.young:
+        _forget(lists.fresh, chunk, lists.young.pop(chunk).terms)
+    else:
+        lists.moved.add(int(lists.owners[chunk]))
+    lists.changed.add(chunk)
+    lists.lengths[chunk] = lists.owners[chunk] = 0
+
+
+def _put_in(lists: Lists, chunk: int, length: int, young: Young) -> None:
+    import numpy as np
+
+    if chunk >= len(lists.lengths):
+        more = chunk + 1 - len(lists.lengths) + words.BLOCK
+        lists.lengths = np.pad(lists.lengths, (0, more)).astype(np.int32)
+        lists.owners = np.pad(lists.owners, (0, more))
+    lists.total += length
+    lists.chunks += 1
+    lists.young[chunk] = young
+    for word, count in words.counted(young.terms).items():
+        lists.fresh[word] = (*lists.fresh.get(word, ()), chunk, count)
+    lists.changed.add(chunk)
+    lists.lengths[chunk] = length
 
 
 def _forget(fresh: dict[str, tuple[int, ...]], chunk: int, terms: str) -> None:
