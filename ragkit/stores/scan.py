@@ -14,9 +14,12 @@ change makes new segments of those that it touches, so that searches under way k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
     Words: TypeAlias = NDArray[np.uint64]
     """64 signs in each, the first in the lowest bit."""
+
+_Result = TypeVar("_Result")
 
 Kind: TypeAlias = Literal["bit", "int8"]
 
@@ -38,6 +43,12 @@ copies."""
 
 BLOCK = 32_768
 """Rows whose words are compared at once: they fit into a core's second cache."""
+
+MANY = 200_000
+"""Rows that are worth starting threads for."""
+
+THREADS = 4
+"""That look at once, at most: beyond, they wait for the memory."""
 
 ROOM = 4_096
 """Rows that are turned into float32 at once."""
@@ -206,8 +217,9 @@ def candidates(
     else:
         parts = [_Part(segment, _admitted(segment.ids, among)) for segment in segments]
     count, left = sum(map(len, parts)), coding.left(limit)
-    chosen: NDArray[np.intp] = np.arange(count)
-    if count > left:
+    if count <= left:
+        chosen: NDArray[np.intp] = np.arange(count)
+    else:
         query = signs(vector[None] / np.linalg.norm(vector), coding.centre)[0]
         chosen = _by_signs(parts, query, coding, left)
         chosen = chosen[_ids(parts, chosen) > 0]
@@ -235,7 +247,7 @@ def standing(
 
     parts = [_Part(segment, None) for segment in segments]
     query = signs(vector[None] / np.linalg.norm(vector), centre)[0]
-    heads = _head_distances(parts, query)
+    heads = np.concatenate([_head_distances(part, query) for part in parts])
     tails = [_words_distances(segment.tail, query[len(segment.head) :]) for segment in segments]
     whole = heads + np.concatenate(tails)
     found = np.full((2 + len(depths), len(rows)), len(heads), np.int64)
@@ -271,53 +283,80 @@ def _by_signs(parts: Sequence[_Part], query: Words, coding: Coding, left: int) -
     kept = max(enough, int(count * coding.share)) if tailed or coding.kind == "int8" else enough
     if count <= kept and not tailed:
         return np.arange(count)
-    distances = _head_distances(parts, query)
-    chosen = _lowest(distances, kept)
-    if tailed and len(chosen) > enough:
-        closer = distances[chosen] + _tail_distances(parts, chosen, query)
-        chosen = chosen[_lowest(closer, enough)]
-    return chosen
+    bound = _bound(parts, query, kept)
+    while True:
+        near = _each(partial(_near, query=query, bound=bound), parts)
+        if sum(len(rows) for rows, _ in near) >= min(enough, count):
+            break
+        bound += 1 + bound // 32  # the sample was unlucky
+    starts = np.cumsum([0, *map(len, parts)])
+    chosen = np.concatenate([rows + start for (rows, _), start in zip(near, starts, strict=False)])
+    if coding.kind == "int8" or len(chosen) <= enough:
+        return chosen
+    return chosen[_lowest(np.concatenate([distances for _, distances in near]), enough)]
 
 
-def _head_distances(parts: Sequence[_Part], query: Words) -> NDArray[np.uint16]:
-    """(n,) Hamming distances of all rows' first words."""
+def _bound(parts: Sequence[_Part], query: Words, kept: int) -> int:
+    """The distance of first words up to which about so many rows lie, by a sample of them."""
     import numpy as np
 
-    distances = np.empty(sum(map(len, parts)), np.uint16)
-    end = 0
-    for part in parts:
-        begin, end = end, end + len(part)
-        _count_heads(part, query, distances[begin:end])
-    return distances
+    count = sum(map(len, parts))
+    if count <= kept:
+        return 64 * len(query)
+    # a hundred of those that are kept tell where the bound is to a tenth of them
+    every = max(1, count // max(4_096, 100 * count // kept))
+    sample = np.concatenate([_head_distances(part, query, every) for part in parts])
+    rank = min(len(sample) - 1, int(len(sample) * kept / count * 1.1) + 2)
+    return int(np.partition(sample, rank)[rank])
 
 
-def _count_heads(part: _Part, query: Words, out: NDArray[np.uint16]) -> None:
-    """Hamming distances of the first words, into (n,) `out`."""
+def _near(part: _Part, query: Words, bound: int) -> tuple[NDArray[np.intp], NDArray[np.uint16]]:
+    """Rows of a part whose first words differ in so many bits at most, and how many bits differ."""
+    import numpy as np
+
+    heads = _head_distances(part, query)
+    rows = np.flatnonzero(heads <= bound)
+    distances = heads[rows]
+    tail = part.segment.tail
+    if tail.shape[1]:
+        words = tail.take(part.of(rows), axis=0)
+        distances += _words_distances(words, query[len(part.segment.head) :])
+    return rows, distances
+
+
+def _each(work: Callable[[_Part], _Result], parts: Sequence[_Part]) -> list[_Result]:
+    """The work on every part; by several threads where that is worth starting them."""
+    threads = min(THREADS, os.cpu_count() or 1, len(parts))
+    if threads == 1 or sum(map(len, parts)) < MANY:
+        return list(map(work, parts))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, parts))
+
+
+def _head_distances(part: _Part, query: Words, every: int = 1) -> NDArray[np.uint16]:
+    """Hamming distances of the first words; of every so many rows."""
     import numpy as np
 
     head = part.segment.head
+    if part.places is not None:
+        places = part.places[::every]
+    elif every > 1:
+        head, places = head[:, ::every], None
+    else:
+        places = None
+    count = head.shape[1] if places is None else len(places)
     words = query[: len(head), None]
-    differ = np.empty((len(head), min(BLOCK, len(part))), np.uint64)
+    distances = np.empty(count, np.uint16)
+    differ = np.empty((len(head), min(BLOCK, count)), np.uint64)
     counts = np.empty(differ.shape, np.uint8)
-    for at in range(0, len(part), BLOCK):
-        n = min(BLOCK, len(part) - at)
+    for at in range(0, count, BLOCK):
+        n = min(BLOCK, count - at)
         some = slice(at, at + n)
-        block = head[:, some] if part.places is None else head.take(part.places[some], axis=1)
+        block = head[:, some] if places is None else head.take(places[some], axis=1)
         np.bitwise_xor(block, words, out=differ[:, :n])
         np.bitwise_count(differ[:, :n], out=counts[:, :n])
-        np.add.reduce(counts[:, :n], axis=0, dtype=np.uint16, out=out[some])
-
-
-def _tail_distances(
-    parts: Sequence[_Part], chosen: NDArray[np.intp], query: Words
-) -> NDArray[np.uint16]:
-    """(k,) Hamming distances of the chosen rows' other words."""
-    import numpy as np
-
-    words = np.concatenate(
-        [segment.tail.take(rows, axis=0) for segment, rows in _split(parts, chosen)]
-    )
-    return _words_distances(words, query[-words.shape[1] :])
+        np.add.reduce(counts[:, :n], axis=0, dtype=np.uint16, out=distances[some])
+    return distances
 
 
 def _words_distances(words: Words, query: Words) -> NDArray[np.uint16]:
@@ -332,19 +371,13 @@ def _words_distances(words: Words, query: Words) -> NDArray[np.uint16]:
 
 
 def _lowest(values: NDArray[np.uint16], count: int) -> NDArray[np.intp]:
-    """Places of about the `count` lowest values, and not fewer; ascending."""
+    """Places of the `count` lowest values, and of those that tie with the last; ascending."""
     import numpy as np
 
     if len(values) <= count:
         return np.arange(len(values))
-    sample = values[:: max(1, len(values) // 4096)]
-    rank = min(len(sample) - 1, int(len(sample) * count / len(values) * 1.1) + 2)
-    bound = int(np.partition(sample, rank)[rank])
-    while len(found := np.flatnonzero(values <= bound)) < count:
-        bound += 1 + bound // 64
-    if len(found) > 2 * count:  # the sample was unlucky
-        found = found[np.sort(np.argpartition(values[found], count)[:count])]
-    return found
+    bound = np.partition(values, count)[count]
+    return np.flatnonzero(values <= bound)
 
 
 def _products(
