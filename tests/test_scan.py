@@ -78,7 +78,7 @@ def test_signs_find_nine_of_ten_among_a_few_rows() -> None:
     assert CODING.left(10) < 500
 
 
-CODING = Coding("bit", None, 0.16, 4)
+CODING = Coding("bit", None, 1.0, 4)
 
 
 def test_a_centre_makes_signs_speak_where_all_rows_lie_to_one_side() -> None:
@@ -87,7 +87,7 @@ def test_a_centre_makes_signs_speak_where_all_rows_lie_to_one_side() -> None:
 
     def found(centre: Any) -> int:
         parts = segments(rows, "bit", 2_000, centre)
-        coding = Coding("bit", centre, 0.16, 1)
+        coding = Coding("bit", centre, 1.0, 1)
         return sum(
             len(nearest(rows, q, 10) & set(scan.candidates(parts, q, coding, 10).tolist()))
             for q in queries
@@ -168,12 +168,12 @@ def test_nothing_is_found_in_nothing() -> None:
 def test_the_standing_of_a_row_says_whether_a_search_leaves_it() -> None:
     rows = clustered(4_000, 768)
     parts = segments(rows, "bit", 1_500)
-    coding = Coding("bit", None, 0.05, 1)
+    coding = Coding("bit", None, 1.0, 1)
     query = clustered(1, 768, seed=5)[0]
     found = set(scan.candidates(parts, query, coding, 10).tolist())
     best = np.argsort(-rows @ query)[:60]
     deepest = scan.CLOSER * coding.left(10)
-    first, second, _, third = scan.standing(parts, query, None, best, [70, deepest])
-    sure = (first < 4_000 * 0.05) & (second < deepest) & (third < coding.left(10))
+    first, _, second = scan.standing(parts, query, None, best, [70, deepest])
+    sure = (first < deepest) & (second < coding.left(10))
     assert sure.any()
     assert set((best[sure] + 1).tolist()) <= found

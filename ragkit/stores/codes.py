@@ -38,7 +38,7 @@ BATCH = 4_096
 def first_coding(dimensions: int) -> Coding:
     """What an index is begun with, before there is anything to measure: see `fitting`."""
     if dimensions >= 512:
-        return Coding("bit", None, 0.16, 4)
+        return Coding("bit", None, 1.0, 4)
     return Coding("int8", None, 1.0, 1)
 
 

@@ -1,25 +1,21 @@
 """Codes of an index in memory, and the search among them.
 
 A code says less than the vector that it stands for, and is much smaller. Every row has sign bits,
-one a dimension; where these are not enough (see `fitting`), also an int8 row. A search is a
-cascade, in which each step looks closer at what the one before left:
+one a dimension; where these are not enough (see `fitting`), also an int8 row. A search looks at all
+bits first, by Hamming distance; then, at the nearest, with the query as it is: against bits that
+stand for ±1, or against int8 rows. What is left is compared exactly by the caller.
 
-1. the first words of bits of all rows, by Hamming distance,
-2. all their bits, where there are more words,
-3. the query as it is against bits that stand for ±1, or against int8 rows.
-
-What is left is compared exactly by the caller. Rows are kept in segments that are never changed: a
-change makes new segments of those that it touches, so that searches under way keep theirs.
+Rows are kept in segments that are never changed: a change makes new segments of those that it
+touches, so that searches under way keep theirs.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +25,6 @@ if TYPE_CHECKING:
 
     Words: TypeAlias = NDArray[np.uint64]
     """64 signs in each, the first in the lowest bit."""
-
-_Result = TypeVar("_Result")
 
 Kind: TypeAlias = Literal["bit", "int8"]
 
@@ -48,13 +42,13 @@ MANY = 200_000
 """Rows that are worth starting threads for."""
 
 THREADS = 4
-"""That look at once, at most: beyond, they wait for the memory."""
+"""That count at once, at most: beyond, they wait for the memory."""
 
 ROOM = 4_096
 """Rows that are turned into float32 at once."""
 
 CLOSER = 6
-"""How many times the rows that the last step leaves it is given."""
+"""How many times the rows that are left are looked at with the query as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +60,12 @@ class Coding:
     """(d,) what is taken from a unit vector before its signs are: a mean of the data, or nothing.
     Where all vectors lie to one side, many signs say nothing without it."""
     share: float
-    """Of all rows, how many the first step leaves."""
+    """Of all int8 rows, how many the comparison of bits leaves."""
     breadth: int
-    """How many times the least number of rows the last step leaves."""
+    """How many times the least number of rows a search by bits leaves."""
 
     def left(self, limit: int) -> int:
-        """Rows that the last step leaves, so that the best `limit` are among them."""
+        """Rows that are left to be compared exactly, so that the best `limit` are among them."""
         if self.kind == "int8":
             return 2 * limit + 32
         return (60 + 4 * limit) * self.breadth
@@ -83,10 +77,8 @@ class Segment:
 
     ids: NDArray[np.int32]
     """(n,); 0 for a row that is gone."""
-    head: Words
-    """(words, n): the first words of each row; of all rows the first, then of all the second."""
-    tail: Words
-    """(n, others): the other words of each row."""
+    words: Words
+    """(words, n): signs; of all rows the first word, then of all the second."""
     rows: NDArray[np.int8]
     """(n, d), or (n, 0) where bits are enough."""
     lengths: NDArray[np.float32]
@@ -116,12 +108,9 @@ def of_bits(ids: NDArray[np.int64], words: Words) -> Segment:
     """A segment of (n,) ids and (n, words) signs."""
     import numpy as np
 
-    # a third of the words tells most rows apart, and four is the least that does
-    first = max(4, words.shape[1] // 3) if words.shape[1] > 6 else words.shape[1]
     return Segment(
         ids.astype(np.int32),
-        np.ascontiguousarray(words[:, :first].T),
-        np.ascontiguousarray(words[:, first:]),
+        np.ascontiguousarray(words.T),
         np.empty((len(ids), 0), np.int8),
         np.empty(0, np.float32),
     )
@@ -138,7 +127,6 @@ def of_rows(ids: NDArray[np.int64], rows: NDArray[np.int8]) -> Segment:
     return Segment(
         ids.astype(np.int32),
         np.ascontiguousarray(signs(rows, None).T),
-        np.empty((len(ids), 0), np.uint64),
         np.ascontiguousarray(rows),
         np.maximum(lengths, 1),
     )
@@ -166,8 +154,7 @@ def joined(parts: Sequence[Segment]) -> Segment:
 
     return Segment(
         np.concatenate([part.ids for part in parts]),
-        np.concatenate([part.head for part in parts], axis=1),
-        np.concatenate([part.tail for part in parts]),
+        np.concatenate([part.words for part in parts], axis=1),
         np.concatenate([part.rows for part in parts]),
         np.concatenate([part.lengths for part in parts]),
     )
@@ -193,6 +180,11 @@ class _Part:
 
     def __len__(self) -> int:
         return len(self.segment) if self.places is None else len(self.places)
+
+    def words(self, some: slice) -> Words:
+        """(words, n) signs of some rows of this part."""
+        words = self.segment.words
+        return words[:, some] if self.places is None else words.take(self.places[some], axis=1)
 
     def of(self, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
         """Rows of the segment for rows of this part."""
@@ -238,26 +230,23 @@ def standing(
     rows: NDArray[np.intp],
     depths: Sequence[int],
 ) -> NDArray[np.int64]:
-    """(2 + depths, k): after how many others each of these rows comes out, in steps of a search.
+    """(1 + depths, k): after how many others each of these rows comes out, in steps of a search.
 
-    In the first step, the second, and the third where the second left as many as each of the
+    By bits, and then by the query as it is where the first step left as many as each of the
     ascending `depths`. `rows` count over all segments.
     """
     import numpy as np
 
     parts = [_Part(segment, None) for segment in segments]
     query = signs(vector[None] / np.linalg.norm(vector), centre)[0]
-    heads = np.concatenate([_head_distances(part, query) for part in parts])
-    tails = [_words_distances(segment.tail, query[len(segment.head) :]) for segment in segments]
-    whole = heads + np.concatenate(tails)
-    found = np.full((2 + len(depths), len(rows)), len(heads), np.int64)
-    for step, distances in enumerate((heads, whole)):
-        below = np.concatenate(([0], np.cumsum(np.bincount(distances))))
-        found[step] = below[distances[rows]]
-    chosen = _lowest(whole, depths[-1])
-    chosen = chosen[np.argsort(whole[chosen], kind="stable")]
+    distances = np.concatenate(_distances(parts, query))
+    found = np.full((1 + len(depths), len(rows)), len(distances), np.int64)
+    below = np.concatenate(([0], np.cumsum(np.bincount(distances))))
+    found[0] = below[distances[rows]]
+    chosen = _lowest(distances, depths[-1])
+    chosen = chosen[np.argsort(distances[chosen], kind="stable")]
     products = -_products(parts, np.sort(chosen), vector)[np.argsort(np.argsort(chosen))]
-    for step, depth in enumerate(depths, start=2):
+    for step, depth in enumerate(depths, start=1):
         best = np.sort(products[:depth])
         for i, row in enumerate(rows):
             at = np.flatnonzero(chosen[:depth] == row)
@@ -274,110 +263,81 @@ def _admitted(ids: NDArray[np.int32], among: NDArray[np.bool_]) -> NDArray[np.in
 
 
 def _by_signs(parts: Sequence[_Part], query: Words, coding: Coding, left: int) -> NDArray[np.intp]:
-    """The rows that the steps which compare signs leave, ascending."""
+    """The rows that the comparison of bits leaves, ascending."""
     import numpy as np
 
-    count = sum(map(len, parts))
-    tailed = parts[0].segment.tail.shape[1] > 0
-    enough = CLOSER * left
-    kept = max(enough, int(count * coding.share)) if tailed or coding.kind == "int8" else enough
-    if count <= kept and not tailed:
-        return np.arange(count)
-    bound = _bound(parts, query, kept)
-    while True:
-        near = _each(partial(_near, query=query, bound=bound), parts)
-        if sum(len(rows) for rows, _ in near) >= min(enough, count):
-            break
-        bound += 1 + bound // 32  # the sample was unlucky
-    starts = np.cumsum([0, *map(len, parts)])
-    chosen = np.concatenate([rows + start for (rows, _), start in zip(near, starts, strict=False)])
-    if coding.kind == "int8" or len(chosen) <= enough:
-        return chosen
-    return chosen[_lowest(np.concatenate([distances for _, distances in near]), enough)]
-
-
-def _bound(parts: Sequence[_Part], query: Words, kept: int) -> int:
-    """The distance of first words up to which about so many rows lie, by a sample of them."""
-    import numpy as np
-
-    count = sum(map(len, parts))
+    count, kept = sum(map(len, parts)), CLOSER * left
+    if coding.kind == "int8":
+        kept = max(kept, int(count * coding.share))
     if count <= kept:
-        return 64 * len(query)
-    # a hundred of those that are kept tell where the bound is to a tenth of them
-    every = max(1, count // max(4_096, 100 * count // kept))
-    sample = np.concatenate([_head_distances(part, query, every) for part in parts])
-    rank = min(len(sample) - 1, int(len(sample) * kept / count * 1.1) + 2)
-    return int(np.partition(sample, rank)[rank])
+        return np.arange(count)
+    return _lowest(np.concatenate(_distances(parts, query)), kept)
 
 
-def _near(part: _Part, query: Words, bound: int) -> tuple[NDArray[np.intp], NDArray[np.uint16]]:
-    """Rows of a part whose first words differ in so many bits at most, and how many bits differ."""
-    import numpy as np
-
-    heads = _head_distances(part, query)
-    rows = np.flatnonzero(heads <= bound)
-    distances = heads[rows]
-    tail = part.segment.tail
-    if tail.shape[1]:
-        words = tail.take(part.of(rows), axis=0)
-        distances += _words_distances(words, query[len(part.segment.head) :])
-    return rows, distances
-
-
-def _each(work: Callable[[_Part], _Result], parts: Sequence[_Part]) -> list[_Result]:
-    """The work on every part; by several threads where that is worth starting them."""
+def _distances(parts: Sequence[_Part], query: Words) -> list[NDArray[np.uint16]]:
+    """Hamming distances of each part's rows; several threads count where that is worth it."""
     threads = min(THREADS, os.cpu_count() or 1, len(parts))
     if threads == 1 or sum(map(len, parts)) < MANY:
-        return list(map(work, parts))
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, parts))
+        return _counted(parts, query)
+    size = -(-len(parts) // threads)
+    groups = [parts[at : at + size] for at in range(0, len(parts), size)]
+    with ThreadPoolExecutor(len(groups)) as pool:
+        others = [pool.submit(_counted, group, query) for group in groups[1:]]
+        return sum((other.result() for other in others), _counted(groups[0], query))
 
 
-def _head_distances(part: _Part, query: Words, every: int = 1) -> NDArray[np.uint16]:
-    """Hamming distances of the first words; of every so many rows."""
+def _counted(parts: Sequence[_Part], query: Words) -> list[NDArray[np.uint16]]:
     import numpy as np
 
-    head = part.segment.head
-    if part.places is not None:
-        places = part.places[::every]
-    elif every > 1:
-        head, places = head[:, ::every], None
+    words = query[:, None]
+    block = min(BLOCK, max(map(len, parts)))
+    differ = np.empty((len(query), block), np.uint64)
+    counts = np.empty((len(query), block), np.uint8)
+    found = []
+    for part in parts:
+        distances = np.empty(len(part), np.uint16)
+        for at in range(0, len(part), block):
+            some = slice(at, min(at + block, len(part)))
+            n = some.stop - at
+            np.bitwise_xor(part.words(some), words, out=differ[:, :n])
+            np.bitwise_count(differ[:, :n], out=counts[:, :n])
+            _added_up(counts[:, :n], distances[some])
+        found.append(distances)
+    return found
+
+
+def _added_up(counts: NDArray[np.uint8], out: NDArray[np.uint16]) -> None:
+    """The sums of (words, n) counts into (n,) `out`: by threes first, which fit into a byte."""
+    import numpy as np
+
+    whole = len(counts) // 3 * 3
+    threes = counts[:whole].reshape(-1, 3, counts.shape[1])
+    if whole:
+        np.add.reduce(
+            np.add.reduce(threes, axis=1, dtype=np.uint8), axis=0, dtype=np.uint16, out=out
+        )
     else:
-        places = None
-    count = head.shape[1] if places is None else len(places)
-    words = query[: len(head), None]
-    distances = np.empty(count, np.uint16)
-    differ = np.empty((len(head), min(BLOCK, count)), np.uint64)
-    counts = np.empty(differ.shape, np.uint8)
-    for at in range(0, count, BLOCK):
-        n = min(BLOCK, count - at)
-        some = slice(at, at + n)
-        block = head[:, some] if places is None else head.take(places[some], axis=1)
-        np.bitwise_xor(block, words, out=differ[:, :n])
-        np.bitwise_count(differ[:, :n], out=counts[:, :n])
-        np.add.reduce(counts[:, :n], axis=0, dtype=np.uint16, out=distances[some])
-    return distances
-
-
-def _words_distances(words: Words, query: Words) -> NDArray[np.uint16]:
-    """(n, m) words → (n,) Hamming distances from m."""
-    import numpy as np
-
-    total = np.zeros(len(words), np.uint16)
-    # word by word: NumPy is slow along so short an axis
-    for at, word in enumerate(query):
-        total += np.bitwise_count(words[:, at] ^ word)
-    return total
+        out[:] = 0
+    for row in counts[whole:]:
+        np.add(out, row, out=out)
 
 
 def _lowest(values: NDArray[np.uint16], count: int) -> NDArray[np.intp]:
-    """Places of the `count` lowest values, and of those that tie with the last; ascending."""
+    """Places of about the `count` lowest values, and not fewer; ascending."""
     import numpy as np
 
     if len(values) <= count:
         return np.arange(len(values))
-    bound = np.partition(values, count)[count]
-    return np.flatnonzero(values <= bound)
+    # a hundred of those that are wanted tell where the bound is to a tenth of them
+    every = max(1, len(values) // max(4_096, 100 * len(values) // count))
+    sample = values[::every]
+    rank = min(len(sample) - 1, int(len(sample) * count / len(values) * 1.1) + 2)
+    bound = int(np.partition(sample, rank)[rank])
+    while len(found := np.flatnonzero(values <= bound)) < count:
+        bound += 1
+    if len(found) > 1.5 * count:  # the sample was unlucky
+        found = found[np.sort(np.argpartition(values[found], count)[:count])]
+    return found
 
 
 def _products(
@@ -386,26 +346,41 @@ def _products(
     """(k,) inner products of the vector with the codes of the chosen rows."""
     import numpy as np
 
-    products = np.empty(len(chosen), np.float32)
-    end = 0
-    for segment, all_rows in _split(parts, chosen):
-        for at in range(0, len(all_rows), ROOM):
-            rows = all_rows[at : at + ROOM]
-            begin, end = end, end + len(rows)
-            if len(segment.lengths):
-                codes = segment.rows.take(rows, axis=0).astype(np.float32)
-                products[begin:end] = np.einsum("ij,j->i", codes, vector) / segment.lengths.take(
-                    rows
-                )
-                continue
-            words = (segment.head.take(rows, axis=1).T, segment.tail.take(rows, axis=0))
-            bits = np.unpackbits(
-                np.concatenate(words, axis=1).view(np.uint8), axis=1, bitorder="little"
-            )
-            # a bit b stands for 2b - 1, which only moves all products alike
-            # not a matrix product: threads of a BLAS library cost more than so little work
-            floats = bits[:, : len(vector)].astype(np.float32)
-            products[begin:end] = np.einsum("ij,j->i", floats, vector)
+    if len(parts[0].segment.lengths):
+        products = [_of_rows(segment, rows, vector) for segment, rows in _split(parts, chosen)]
+        return np.concatenate(products)
+    words = [segment.words.take(rows, axis=1) for segment, rows in _split(parts, chosen)]
+    return _of_signs(np.concatenate(words, axis=1).T, vector)
+
+
+def _of_rows(segment: Segment, rows: NDArray[np.intp], vector: Vector) -> NDArray[np.float32]:
+    import numpy as np
+
+    products = np.empty(len(rows), np.float32)
+    for at in range(0, len(rows), ROOM):
+        some = rows[at : at + ROOM]
+        codes = segment.rows.take(some, axis=0).astype(np.float32)
+        # not a matrix product: threads of a BLAS library cost more than so little work
+        np.einsum("ij,j->i", codes, vector, out=products[at : at + ROOM])
+        products[at : at + ROOM] /= segment.lengths.take(some)
+    return products
+
+
+def _of_signs(words: Words, vector: Vector) -> NDArray[np.float32]:
+    """A bit b stands for 2b - 1, which only moves all products alike: sums of what bits select.
+
+    What each byte selects is looked up.
+    """
+    import numpy as np
+
+    values = np.zeros((8 * words.shape[1], 8), np.float32)
+    values.ravel()[: len(vector)] = vector
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+    selected = (values @ bits.T.astype(np.float32)).ravel()
+    octets = (
+        np.ascontiguousarray(words).view(np.uint8) + np.arange(len(values), dtype=np.intp) * 256
+    )
+    products: NDArray[np.float32] = selected.take(octets).sum(axis=1)
     return products
 
 

@@ -209,12 +209,23 @@ def _cosines(
     import numpy as np
 
     ids = np.array([row[0] for row in rows], np.int64)
-    vectors = unpacked([row[1] for row in rows], len(vector))
+    vectors = _directions([row[1] for row in rows], len(vector))
     # not a matrix product: its rounding depends on where a row stands, and equal rows must tie
-    dots = (vectors * vector).sum(axis=1, dtype=np.float64)
-    lengths = np.sqrt((vectors * vectors).sum(axis=1, dtype=np.float64)) * np.linalg.norm(vector)
+    dots = np.einsum("ij,j->i", vectors, vector).astype(np.float64)
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors).astype(np.float64))
     some = lengths > 0
-    return ids[some], np.clip(dots[some] / lengths[some], -1, 1)
+    return ids[some], np.clip(dots[some] / (lengths[some] * np.linalg.norm(vector)), -1, 1)
+
+
+def _directions(rows: Sequence[bytes], dimensions: int) -> Vectors:
+    """Stored rows → (n, d) float32, each of any length: a cosine does not ask for its scale."""
+    import numpy as np
+
+    if all(len(row) == dimensions + 4 for row in rows):
+        table = np.frombuffer(b"".join(rows), np.int8).reshape(len(rows), dimensions + 4)
+        codes: Vectors = table[:, :dimensions].astype(np.float32)
+        return codes
+    return unpacked(rows, dimensions)
 
 
 def _highest(values: NDArray[np.float64], limit: int) -> NDArray[np.intp]:
