@@ -114,7 +114,7 @@ def test_codes_that_are_too_many_to_be_held_are_read_for_each_search(
 def coding(path: Path) -> tuple[Any, ...]:
     file = apsw.Connection(str(path))
     try:
-        sql = "select kind, centre is not null, share, breadth, rows from codings"
+        sql = "select kind, sums, breadth, rows from codings"
         return tuple(file.execute(sql).fetchall()[0])
     finally:
         file.close()
@@ -129,7 +129,9 @@ def recall(store: SqliteStore, queries: Any) -> float:
     )
 
 
-@pytest.mark.parametrize(("dimensions", "mean"), [(64, 0.5), (256, 2.0), (768, 0.5), (768, 3.0)])
+@pytest.mark.parametrize(
+    ("dimensions", "mean"), [(64, 0.5), (256, 0.5), (256, 2.0), (768, 0.5), (768, 3.0)]
+)
 def test_codes_are_as_good_as_the_data_asks_for(
     opened: Any, tmp_path: Path, dimensions: int, mean: float
 ) -> None:
@@ -157,7 +159,7 @@ def test_a_kind_that_does_not_do_is_replaced_by_one_that_does(
     assert coding(tmp_path / "x.db")[0] == "bit"
     assert found(reader, rows[3])[0] == ("0", 3)
     store.complete()
-    assert coding(tmp_path / "x.db") == ("int8", 0, 1.0, 1, 2_100)
+    assert coding(tmp_path / "x.db") == ("int8", 0, 1, 2_100)
     for one in (store, reader):
         assert recall(one, clustered(10, 512, seed=3)) == 1
     put(store, "0", rows[:10])
@@ -174,3 +176,30 @@ def test_what_is_measured_once_is_measured_again_when_the_index_has_doubled(
         put(store, f"{at}", rows[at : at + 500])
         store.complete()
     assert coding(tmp_path / "x.db")[-1] == 4_000
+
+
+def test_few_dimensions_are_told_apart_by_signs_of_sums(opened: Any, tmp_path: Path) -> None:
+    store = opened(256)
+    rows = clustered(4_000, 256)
+    for at in range(0, 4_000, 500):
+        put(store, f"{at}", rows[at : at + 500])
+    store.complete()
+    kind, sums, breadth, _ = coding(tmp_path / "x.db")
+    assert (kind, sums) == ("bit", codes.SUMS)
+    assert breadth <= fitting.GOOD
+    assert recall(store, clustered(30, 256, seed=3)) >= 0.99
+
+
+def test_more_signs_are_tried_where_fewer_do_not_do(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "SUMS", (8, 768))
+    store, reader = opened(128), opened(128)
+    rows = clustered(2_100, 128)
+    for at in range(0, 2_100, 300):
+        put(store, f"{at}", rows[at : at + 300])
+    assert found(reader, rows[3])[0] == ("0", 3)
+    store.complete()
+    assert coding(tmp_path / "x.db")[:2] == ("bit", 768)
+    for one in (store, reader):
+        assert recall(one, clustered(10, 128, seed=3)) >= 0.99

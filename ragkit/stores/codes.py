@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from ragkit.stores import changes, scan, schema
+from ragkit.stores import changes, scan, schema, signs
 from ragkit.stores.connection import query, value
-from ragkit.stores.scan import Coding, Segment
+from ragkit.stores.scan import Candidates, Coding, Segment
 from ragkit.stores.vectors import unpacked
 
 if TYPE_CHECKING:
@@ -29,27 +29,35 @@ FOLLOWED = 1_000
 """Changes that are followed one by one, at least; of more than a hundredth of all, none."""
 
 HELD = 96_000_000
-"""Bytes of int8 rows that a snapshot holds; of more, none, and each search reads them."""
+"""Bytes of int8 rows that a snapshot holds; of more, none, and each search reads them. Signs are
+held however many they are: a million take as much."""
 
 BATCH = 4_096
 """Rows that are coded at once."""
 
 
+NARROW = 96
+"""Dimensions up to which an int8 row takes no more room than the signs that would do."""
+
+WIDE = range(512, 1024)
+"""Dimensions of which there are enough for their own signs to do, and not too many."""
+
+SUMS = 768
+"""Whose signs do where there are fewer dimensions, or more."""
+
+
 def first_coding(dimensions: int) -> Coding:
     """What an index is begun with, before there is anything to measure: see `fitting`."""
-    if dimensions >= 512:
-        return Coding("bit", None, 1.0, 4)
-    return Coding("int8", None, 1.0, 1)
+    if dimensions <= NARROW:
+        return Coding("int8")
+    return Coding("bit", 0 if dimensions in WIDE else SUMS, breadth=4)
 
 
 def coding(connection: apsw.Connection, index: int) -> Coding:
     """How the codes of the index are made."""
-    import numpy as np
-
-    sql = "select kind, centre, share, breadth from codings where index_id = ?"
-    [(kind, centre, share, breadth)] = query(connection, sql, (index,))
-    mean = None if centre is None else np.frombuffer(centre, np.float32)
-    return Coding(kind, mean, share, breadth)
+    sql = "select kind, sums, breadth from codings where index_id = ?"
+    [found] = query(connection, sql, (index,))
+    return Coding(*found)
 
 
 def create(
@@ -60,8 +68,8 @@ def create(
     `rows` is how many rows the coding was measured on.
     """
     connection.execute(f"drop table if exists codes_{index}")
-    bits = 64 * scan.words_of(dimensions)
-    column = f"bit[{bits}]" if made.kind == "bit" else f"int8[{dimensions}]"
+    octets = made.octets(dimensions)
+    column = f"bit[{8 * octets}]" if made.kind == "bit" else f"int8[{octets}]"
     connection.execute(schema.CODES.format(i=index, column=column))
     keep_coding(connection, index, made, rows)
 
@@ -70,10 +78,9 @@ def keep_coding(
     connection: apsw.Connection, index: int, made: Coding, rows: int | None = None
 ) -> None:
     """Remember how the index is coded, and on how many rows that was measured."""
-    centre = None if made.centre is None else made.centre.tobytes()
     connection.execute(
-        "insert or replace into codings values(?, ?, ?, ?, ?, ?)",
-        (index, made.kind, centre, made.share, made.breadth, rows),
+        "insert or replace into codings values(?, ?, ?, ?, ?)",
+        (index, made.kind, made.sums, made.breadth, rows),
     )
 
 
@@ -107,14 +114,10 @@ _CASTS = {"bit": "vec_bit", "int8": "vec_int8"}
 
 
 def _coded(vectors: Vectors, made: Coding) -> list[bytes]:
-    import numpy as np
-
     if not len(vectors):
         return []
-    if made.kind == "bit":
-        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        return [row.tobytes() for row in scan.signs(unit, made.centre)]
-    return [row.tobytes() for row in quantised(vectors)]
+    codes = signs.octets(vectors, made.sums) if made.kind == "bit" else quantised(vectors)
+    return [row.tobytes() for row in codes]
 
 
 def quantised(vectors: Vectors) -> NDArray[np.int8]:
@@ -213,22 +216,21 @@ class Codes:
         vector: Vector,
         limit: int,
         among: NDArray[np.bool_] | None = None,
-    ) -> NDArray[np.int32] | None:
+    ) -> Candidates | None:
         """Embeddings that may be the `limit` nearest, as the connection's transaction sees them.
 
         None where a later state is known already: the caller begins a new transaction. `among` is
         as in `scan.candidates`.
         """
-        import numpy as np
-
         found = self._segments(connection, state, len(vector))
         if found is None:
             return None
         made, segments = found
         if isinstance(segments, tuple):
             return scan.candidates(segments, vector, made, limit, among)
-        parts = [scan.candidates([part], vector, made, limit, among) for part in segments]
-        return np.concatenate([np.empty(0, np.int32), *parts])
+        return scan.together(
+            [scan.candidates([part], vector, made, limit, among) for part in segments]
+        )
 
     def _segments(
         self, connection: apsw.Connection, state: State, dimensions: int
@@ -249,17 +251,12 @@ class Codes:
                 self._latest = None  # to be let go before the new one is read
                 made = coding(connection, state.index)
                 read = _read(connection, state.index, dimensions, made)
-                if _rows(connection, state.index) * _held(made, dimensions) > HELD:
+                if made.kind == "int8" and _rows(connection, state.index) * dimensions > HELD:
                     return made, read
                 segments = tuple(read)
                 latest = Snapshot(state, dimensions, made, segments, sum(map(len, segments)))
             self._latest = latest
             return latest.coding, latest.segments
-
-
-def _held(made: Coding, dimensions: int) -> int:
-    """Bytes a row of what may be too much to be held: signs alone never are."""
-    return dimensions if made.kind == "int8" else 0
 
 
 def _rows(connection: apsw.Connection, index: int) -> int:
@@ -273,7 +270,7 @@ def _read(
     import numpy as np
 
     ids: list[NDArray[np.int64]] = []
-    codes: list[NDArray[np.uint64] | NDArray[np.int8]] = []
+    codes: list[Any] = []
     gathered = 0
     for validity, rowids, block in connection.execute(
         f"select c.validity, c.rowids, v.vectors from codes_{index}_chunks c "
@@ -290,12 +287,12 @@ def _read(
         yield _segment(np.concatenate(ids), np.concatenate(codes), made)
 
 
-def _shaped(block: bytes, dimensions: int, made: Coding) -> NDArray[np.uint64] | NDArray[np.int8]:
-    """Codes as vec0 gives them → (n, words) signs or (n, d) int8."""
+def _shaped(block: bytes, dimensions: int, made: Coding) -> scan.Codes:
+    """Codes as vec0 gives them → (n, octets)."""
     import numpy as np
 
     if made.kind == "bit":
-        return np.frombuffer(block, np.uint64).reshape(-1, scan.words_of(dimensions))
+        return np.frombuffer(block, np.uint8).reshape(-1, made.octets(dimensions))
     return np.frombuffer(block, np.int8).reshape(-1, dimensions)
 
 
@@ -322,9 +319,9 @@ def _followed(connection: apsw.Connection, latest: Snapshot, state: State) -> Sn
     if sum(map(len, segments)) > 1.25 * live + FOLLOWED:
         return None  # too many are gone
     if listed:
-        found = query(
+        found = query(  # `cross`: vec0 looks up one id at a time, and goes through all for several
             connection,
-            f"select id, code from codes_{index} where id in (select value from json_each(?))",
+            f"select c.id, c.code from json_each(?) j cross join codes_{index} c on c.id = j.value",
             (json.dumps(listed),),
         )
         ids = np.fromiter((row[0] for row in found), np.int64, len(found))

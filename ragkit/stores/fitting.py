@@ -1,10 +1,11 @@
 """Which codes an index needs, decided by what they find of its own data.
 
-How many of the nearest rows a search by signs finds depends on the data: on the dimensions, on how
-far a mean shifts all signs, on how many rows there are to be told apart. So it is measured when an
-index is complete, and again when it has grown or shrunk to twice or half of what was measured: some
-queries made of the data, the truth by comparing all rows, and then the cheapest search that finds
-enough of it. Where no search by signs does, the codes are int8 rows.
+How many of the nearest rows a search by signs finds depends on the data: on the dimensions and how
+unequal they are, on how much alike rows are, on how many rows there are to be told apart. So it is
+measured when an index is complete, and again when it has grown or shrunk to twice or half of what
+was measured: some queries made of the data, the truth by comparing all rows, and then the cheapest
+search that finds enough of it. Signs are tried from few to many; where none are enough, the codes
+are int8 rows, all of which are looked at.
 """
 
 from __future__ import annotations
@@ -12,13 +13,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import product
 from typing import TYPE_CHECKING
 
 import apsw
 
-from ragkit.stores import changes, codes, rows, scan
+from ragkit.stores import changes, codes, rows, scan, signs
 from ragkit.stores.connection import query, value
 from ragkit.stores.scan import Coding, Segment
 from ragkit.stores.vectors import unpacked
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ragkit.types import Vector, Vectors
+    from ragkit.types import Vectors
 
 LEAST = 2_000
 """Rows from which on it is worth measuring."""
@@ -45,9 +44,6 @@ then have the cosines that those of questions have."""
 SAME = 0.99999
 """Cosine from which on a row is the query itself."""
 
-ASIDE = 0.3
-"""Mean cosine of two rows from which on all rows lie to one side, and a centre is worth trying."""
-
 BATCH = 4_096
 """Rows that are compared with all queries at once."""
 
@@ -62,18 +58,22 @@ HOLES = 4_096
 BREADTHS = (1, 2, 3, 4, 6, 8, 12, 16)
 """Of searches by signs that are thought of: see Coding."""
 
-ROWS = (0.05, 0.1, 0.2, 0.4)
-"""Shares of int8 rows that a search by signs leaves, short of all."""
+GOOD = 8
+"""Breadth up to which no more signs are tried: more of them cost room, and few of the rows that are
+left are read (see `vectors.best`)."""
 
+SUMS = (codes.SUMS, 960, 1280, 1920)
+"""Signs that are thought of, beside those of the values. Not 1,024: rows of 128 bytes are compared
+at half the speed of others, wherever they lie."""
 
 DEPTHS = sorted(
     {
-        scan.CLOSER * Coding("bit", None, 1.0, breadth).left(limit)
+        scan.CLOSER * Coding("bit", breadth=breadth).left(limit)
         for limit in WANTED
         for breadth in BREADTHS
     }
 )
-"""Rows that the comparison of bits leaves in these searches."""
+"""Rows that the comparison of signs leaves in these searches."""
 
 
 def fit(connection: apsw.Connection, index: int, dimensions: int) -> None:
@@ -101,78 +101,71 @@ def fit(connection: apsw.Connection, index: int, dimensions: int) -> None:
 
 def _written_alike(one: Coding, other: Coding) -> bool:
     """Whether codes made in these two ways are the same bytes."""
-    if "int8" in (one.kind, other.kind):
-        return one.kind == other.kind
-    return one.centre is other.centre is None
+    return (one.kind, one.sums) == (other.kind, other.sums)
+
+
+def _thought_of(dimensions: int) -> list[int]:
+    """Sums whose signs are worth trying, the cheapest first; none where int8 rows are as short."""
+    if dimensions <= codes.NARROW:
+        return []
+    own = [0] if dimensions in codes.WIDE else []
+    return sorted((*own, *SUMS), key=lambda sums: (signs.octets_of(dimensions, sums), sums))
 
 
 def _chosen(connection: apsw.Connection, index: int, dimensions: int) -> Coding:
-    """The cheapest coding that finds what is wanted; all int8 rows where none does."""
+    """The first signs with which a short look finds what is wanted, or else the shortest look.
+
+    All int8 rows where none finds it.
+    """
     ids = codes.listed(connection, index)
     sample = _vectors(connection, ids[:: max(1, len(ids) // SAMPLE)], dimensions)
-    centre = sample.mean(axis=0)
-    centres = (None, centre) if centre @ centre > ASIDE else (None,)
     queries = _queries(sample)
-    truth, signs = _read(connection, ids, queries, centres)
-    standings = [
-        _standing(segments, queries, truth, centre)
-        for segments, centre in zip(signs, centres, strict=True)
-    ]
-    codings = [
-        Coding("bit", centre, 1.0, breadth) for centre, breadth in product(centres, BREADTHS)
-    ]
-    codings += [Coding("int8", None, share, 1) for share in ROWS]
-    by_centre = dict(zip(map(id, centres), standings, strict=True))
-    for coding in sorted(codings, key=partial(_cost, len(ids), dimensions)):
-        if by_centre[id(coding.centre)].finds_enough(coding):
-            return coding
-    return Coding("int8", None, 1.0, 1)
-
-
-def _cost(count: int, dimensions: int, coding: Coding) -> float:
-    """Milliseconds that a search takes with one coding and not with another; as measured."""
-    if coding.kind == "bit":
-        return coding.breadth * 0.5
-    values = count * dimensions
-    unheld = values * 1e-6 if values > codes.HELD else 0
-    return 0.3 + values * coding.share * 4e-7 + unheld
+    truth = None
+    best = Coding("int8")
+    for sums in _thought_of(dimensions):
+        if truth is None:
+            truth = _truth(connection, ids, queries)
+        standing = _standing(_signs(connection, ids, dimensions, sums), queries, truth, sums)
+        breadth = standing.breadth()
+        if breadth and (best.kind == "int8" or breadth < best.breadth):
+            best = Coding("bit", sums, breadth)
+        if breadth and breadth <= GOOD:
+            break
+    return best
 
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """How the best rows of each query come out in a search by signs above a centre."""
+    """How the best rows of each query come out in a search by signs."""
 
-    centre: Vector | None
-    count: int
-    """Rows in all."""
     places: NDArray[np.int64]
     """(queries, 1 + DEPTHS, k) as in `scan.standing`, of the k best rows, best first."""
 
-    def finds_enough(self, coding: Coding) -> bool:
-        """Whether as many of the best rows are left as are wanted."""
+    def breadth(self) -> int | None:
+        """The least with which as many of the best rows are left as are wanted; None for none."""
+        return next((breadth for breadth in BREADTHS if self._finds_enough(breadth)), None)
+
+    def _finds_enough(self, breadth: int) -> bool:
         for limit, wanted in WANTED.items():
             first, *seconds = self.places[:, :, :limit].swapaxes(0, 1)
-            left = coding.left(limit)
-            enough = scan.CLOSER * left
-            if coding.kind == "int8":
-                there = first < max(enough, int(self.count * coding.share))
-            else:
-                there = (first < enough) & (seconds[DEPTHS.index(enough)] < left)
+            left = Coding("bit", breadth=breadth).left(limit)
+            nearest = scan.CLOSER * left
+            there = (first < nearest) & (seconds[DEPTHS.index(nearest)] < left)
             if there.mean() < wanted:
                 return False
         return True
 
 
 def _standing(
-    segments: Sequence[Segment], queries: Vectors, truth: NDArray[np.intp], centre: Vector | None
+    segments: Sequence[Segment], queries: Vectors, truth: NDArray[np.intp], sums: int
 ) -> _Standing:
     import numpy as np
 
     places = [
-        scan.standing(segments, one, centre, best, DEPTHS)
+        scan.standing(segments, one, sums, best, DEPTHS)
         for one, best in zip(queries, truth, strict=True)
     ]
-    return _Standing(centre, sum(map(len, segments)), np.stack(places))
+    return _Standing(np.stack(places))
 
 
 def _queries(sample: Vectors) -> Vectors:
@@ -192,37 +185,41 @@ def _queries(sample: Vectors) -> Vectors:
     return np.concatenate((sample[bases], moved))
 
 
-def _read(
-    connection: apsw.Connection,
-    ids: Sequence[int],
-    queries: Vectors,
-    centres: Sequence[Vector | None],
-) -> tuple[NDArray[np.intp], list[list[Segment]]]:
+def _truth(connection: apsw.Connection, ids: Sequence[int], queries: Vectors) -> NDArray[np.intp]:
     """(queries, k) places in `ids` of the rows nearest to each, best first, by comparing all.
 
-    Rows that are the query itself are not among them. And, for each centre, the signs.
+    Rows that are the query itself are not among them.
     """
     import numpy as np
 
     most = max(WANTED)
     best = np.empty((len(queries), 0), np.float32)
     places = np.empty((len(queries), 0), np.intp)
-    signs: list[list[Segment]] = [[] for _ in centres]
     for at in range(0, len(ids), BATCH):
         vectors = _vectors(connection, ids[at : at + BATCH], queries.shape[1])
-        numbers = np.arange(at, at + len(vectors))
-        for segments, centre in zip(signs, centres, strict=True):
-            new = scan.of_bits(numbers, scan.signs(vectors, centre))
-            segments[:] = scan.added(segments, new)
         scores = queries @ vectors.T
         scores[scores > SAME] = -1
         scores = np.concatenate((best, scores), axis=1)
-        some = np.broadcast_to(numbers, (len(queries), len(vectors)))
+        some = np.broadcast_to(np.arange(at, at + len(vectors)), (len(queries), len(vectors)))
         among = np.concatenate((places, some), axis=1)
         order = np.argpartition(-scores, most - 1, axis=1)[:, :most]
         best, places = np.take_along_axis(scores, order, 1), np.take_along_axis(among, order, 1)
     order = np.argsort(-best, axis=1, kind="stable")
-    return np.take_along_axis(places, order, 1), signs
+    return np.take_along_axis(places, order, 1)
+
+
+def _signs(
+    connection: apsw.Connection, ids: Sequence[int], dimensions: int, sums: int
+) -> list[Segment]:
+    """The rows' signs, in the order of the ids."""
+    import numpy as np
+
+    segments: list[Segment] = []
+    for at in range(0, len(ids), BATCH):
+        vectors = _vectors(connection, ids[at : at + BATCH], dimensions)
+        numbers = np.arange(at, at + len(vectors))
+        segments = scan.added(segments, scan.of_bits(numbers, signs.octets(vectors, sums)))
+    return segments
 
 
 def _vectors(connection: apsw.Connection, ids: Sequence[int], dimensions: int) -> Vectors:

@@ -21,7 +21,7 @@ and each index i has tables of its own, so that it can be dropped at once:
     lengths_i(block, places)            of `words.BLOCK` ids of chunks: words and document of each
     filed_i(id, …)                      log of the documents that changed, see `filed`
     worded_i(id, generation, …)         log of the chunks whose words changed; see `changes`
-    codes_i(id, code)                   vec0, bit[d] or int8[d], as its row of `codings` says; id is
+    codes_i(id, code)                   vec0, bit[n] or int8[d], as its row of `codings` says; id is
                                         the embedding's; holds exactly the embeddings that a chunk
                                         of i uses and that are not zero
     listed_i(id, generation, embedding, listed)
@@ -50,7 +50,7 @@ VERSION = 3
 
 CODINGS = """
 create table codings(
-  index_id integer primary key, kind text not null, centre blob, share real not null,
+  index_id integer primary key, kind text not null, sums integer not null,
   breadth integer not null, rows integer
 ) strict;
 """

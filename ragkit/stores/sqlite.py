@@ -123,7 +123,7 @@ class SqliteStore(Database):
                     some = self._codes.candidates(reader.sql, state, vector, limit, marks)
                     if some is None:
                         continue  # another thread has seen a later state: look again
-                    found = vectors.best(reader.sql, some.tolist(), vector, limit)
+                    found = vectors.best(reader.sql, some, vector, limit)
                 users = rows.users(reader.sql, index, found)
                 if admitted is not None:
                     users = admitted.among(users)

@@ -22,11 +22,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ragkit.stores.database import Precision
+    from ragkit.stores.scan import Candidates
     from ragkit.types import Vector, Vectors
 
 BATCH = 4_096
 """Rows that are compared at once where all are."""
 
+
+FIRST, FIRST_EACH = 40, 4
+"""Candidates that are read in any case: so many, and so many more for each row that is wanted."""
+
+MISSED = 0.001
+"""Of the best rows, the share that may be missed because not all candidates are read."""
 
 LARGEST = 1e15
 """Of a value in a vector: the square of its length, with room for 4,096 such, is a float32."""
@@ -165,17 +172,62 @@ def used(connection: apsw.Connection, index: int, embeddings: Iterable[int]) -> 
 
 
 def best(
-    connection: apsw.Connection, ids: Iterable[int], vector: Vector, limit: int
+    connection: apsw.Connection, some: Candidates, vector: Vector, limit: int
 ) -> dict[int, float]:
-    """Of these embeddings the `limit` nearest, and those that tie with the last: id → cosine."""
-    rows = query(
-        connection,
-        "select e.id, e.vector from json_each(?) j join embeddings e on e.id = j.value",
-        (json.dumps(sorted(ids)),),  # neighbours on the disk one after another
-    )
-    found, cosines = _cosines(rows, vector)
+    """Of these embeddings the `limit` nearest, and those that tie with the last: id → cosine.
+
+    They are read from the likeliest on, until hardly any of the rest can be among the best.
+    """
+    import numpy as np
+
+    order = np.argsort(-some.likeness)
+    certain = FIRST + FIRST_EACH * limit
+    first, rest = order[:certain], order[certain:]
+    first = first[np.argsort(some.ids[first])]  # neighbours on the disk one after another
+    found, cosines = _compared(connection, some.ids[first], vector)
+    if len(rest) and len(found) == len(first):
+        likeness = some.likeness.astype(np.float64)
+        rest = rest[: _hopeful(likeness[first], cosines, likeness[rest], limit)]
+    if len(rest):
+        more = _compared(connection, np.sort(some.ids[rest]), vector)
+        found, cosines = np.concatenate((found, more[0])), np.concatenate((cosines, more[1]))
     chosen = _highest(cosines, limit)
     return dict(zip(found[chosen].tolist(), cosines[chosen].tolist(), strict=True))
+
+
+def _hopeful(
+    likeness: NDArray[np.float64],
+    cosines: NDArray[np.float64],
+    others: NDArray[np.float64],
+    limit: int,
+) -> int:
+    """How many of the others, by their likeness and best first, are worth reading.
+
+    Those whose cosines are known say how these follow from likeness, and how far they stray from
+    that. What the others can be expected to bring into the best `limit` is added up from the last
+    one on, each by the Chernoff bound of a normal distribution, as far as that is less than MISSED
+    of the limit.
+    """
+    import numpy as np
+
+    apart = likeness - likeness.mean()
+    slope = max(0.0, float(apart @ cosines) / (float(apart @ apart) or 1.0))
+    expected = cosines.mean() - slope * likeness.mean()
+    strays = float((cosines - slope * likeness).std()) or 1e-9
+    least = np.partition(cosines, len(cosines) - limit)[len(cosines) - limit]
+    short = np.maximum((least - expected - slope * others) / strays, 0)
+    missed = np.cumsum(np.exp(short[::-1] ** 2 / -2)) / 2
+    return len(others) - int(np.searchsorted(missed, MISSED * limit, side="right"))
+
+
+def _compared(
+    connection: apsw.Connection, ids: NDArray[np.int32], vector: Vector
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Those of the embeddings that are not zero, in their order, and their cosines."""
+    if not len(ids):
+        return _cosines([], vector)
+    sql = "select e.id, e.vector from carray(?) c cross join embeddings e on e.id = c.value"
+    return _cosines(connection.execute(sql, (apsw.carray(ids),)).fetchall(), vector)
 
 
 def best_of_all(
