@@ -25,7 +25,9 @@ def clustered(
     chance = np.random.default_rng(seed)
     which = chance.integers(0, 40, count)
     rows = topics[which] + side
-    rows += np.einsum("nk,nkd->nd", chance.standard_normal((count, 24)), subjects[which])
+    shares = chance.standard_normal((count, 24))
+    for topic in range(40):
+        rows[which == topic] += shares[which == topic] @ subjects[topic]
     rows += noise * chance.standard_normal((count, dimensions))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
@@ -129,7 +131,7 @@ def test_threads_find_what_one_thread_finds(
         for among in (None, marks)
     ]
     monkeypatch.setattr(scan, "MANY", 0)
-    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    monkeypatch.setattr(scan, "_cores", lambda: 3)
     together = [
         scan.candidates(parts, query, coding, 10, among)
         for query in clustered(5, 128, seed=1)

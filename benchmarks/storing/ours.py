@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ class Ragkit(System):
         for document, vectors in _documents(self):
             self.replace(document, vectors)
         self.store.complete()
+        self.parts = dataclasses.asdict(self.store.sizes())
         self.close()
 
     def open(self, writable: bool) -> None:

@@ -67,6 +67,7 @@ def build(system: System) -> dict[str, Any]:
         "seconds": seconds,
         "cpu": cpu,
         "size": system.bytes or size(system.folder),
+        "parts": system.parts,
         "version": metadata.version(system.package),
     }
 

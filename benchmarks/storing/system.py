@@ -57,6 +57,8 @@ class System:
         self.effort = self.efforts[0]
         self.bytes: int | None = None
         """What its tables take, where `folder` also holds other things; known after `build`."""
+        self.parts: dict[str, int] = {}
+        """Bytes by what they hold, where it tells; known after `build`."""
 
     def build(self) -> None:
         raise NotImplementedError

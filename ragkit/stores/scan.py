@@ -297,7 +297,7 @@ def _each(
     parts: Sequence[_Part], look: Callable[[_Part, Any], _Found], query: object
 ) -> list[_Found]:
     """What each part's rows are to the query; several threads look where that is worth it."""
-    threads = min(THREADS, os.cpu_count() or 1, len(parts))
+    threads = min(THREADS, _cores(), len(parts))
     if threads < 2 or sum(len(part) * part.segment.codes.shape[1] for part in parts) < MANY:
         return [look(part, query) for part in parts]
     size = -(-len(parts) // threads)
@@ -309,6 +309,12 @@ def _each(
     with ThreadPoolExecutor(len(groups)) as pool:
         others = [pool.submit(of, group) for group in groups[1:]]
         return sum((other.result() for other in others), of(groups[0]))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _distances(part: _Part, query: signs.Octets) -> NDArray[np.uint16]:
