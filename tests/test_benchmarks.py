@@ -137,7 +137,8 @@ def walk(top):
 
 
 def test_a_run_says_what_the_process_took_and_said() -> None:
-    run = processes.python("held = bytearray(80_000_000); print('done')")
+    line = "import time; held = b'1' * 80_000_000; time.sleep(0.3); print('done')"
+    run = processes.python(line)
     assert run.output == "done\n"
     assert run.code == 0
     assert 80 < run.memory < 400
