@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -67,7 +66,8 @@ def run(command: Sequence[str], environment: Mapping[str, str], check: bool = Tr
             raise RuntimeError(f"{' '.join(command)}: {errors.read().decode(errors='replace')}")
     largest = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
     cpu = usage.ru_utime + usage.ru_stime
-    return Run(wall, cpu, max(largest, memory.peak), process.returncode, text)
+    # not the larger of both: a process begins as a copy of this one, and is said to have held as much
+    return Run(wall, cpu, memory.peak or largest, process.returncode, text)
 
 
 class _Memory(threading.Thread):
