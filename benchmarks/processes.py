@@ -66,7 +66,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], check: bool = Tr
             raise RuntimeError(f"{' '.join(command)}: {errors.read().decode(errors='replace')}")
     largest = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
     cpu = usage.ru_utime + usage.ru_stime
-    # not the larger of both: a process begins as a copy of this one, and is said to have held as much
+    # not the larger: a process begins as a copy of this one, and is said to have held as much
     return Run(wall, cpu, memory.peak or largest, process.returncode, text)
 
 
