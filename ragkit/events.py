@@ -10,6 +10,15 @@ from ragkit.types import Skip
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Another process works on a database that is to be indexed; this one waits for it."""
+
+    database: str
+    holder: str
+    """Which process, by its number and what it is called."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scanned:
     """The folders have been walked."""
 
@@ -110,7 +119,8 @@ class Degraded:
 
 
 Event: TypeAlias = (
-    Scanned
+    Waiting
+    | Scanned
     | Skipped
     | Embedding
     | Described

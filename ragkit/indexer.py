@@ -27,6 +27,7 @@ from ragkit.events import (
     ignore,
 )
 from ragkit.memory import Forgetful, Handed, Watched
+from ragkit.part import Part
 from ragkit.types import Document, Entry, File, Index, Record, Skip, Store
 
 if TYPE_CHECKING:
@@ -68,6 +69,10 @@ class Summary:
     embedded: int
     """Chunks whose vector had to be computed."""
     seconds: float
+    left: tuple[str, ...] = ()
+    """Files that are known to have changed, for which there was no time."""
+    whole: bool = True
+    """Whether there was time to look at all files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,8 @@ class Scan:
     skips: tuple[Skip, ...]
     stale: tuple[File, ...]
     gone: tuple[str, ...]
+    whole: bool = True
+    """Whether all was looked at; else nothing counts as gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +97,24 @@ class Prepared:
     embedded: int = 0
 
 
-def scan(index: Index) -> Scan:
-    """Compare the disk with the store, by size and time only."""
+def scan(index: Index, part: Part | None = None, until: float | None = None) -> Scan:
+    """Compare the disk with the store, by size and time only.
+
+    With `part`, only what it covers. Nothing more is looked at `until` then, as `time.monotonic`
+    tells it.
+    """
     records = index.store.records()
     files: dict[str, File] = {}
     skips: list[Skip] = []
-    for item in index.find():
+    whole = True
+    for item in index.find(part=part) if part else index.find():
         if isinstance(item, Skip):
             skips.append(item)
         else:
             files[item.path] = item
+        if until is not None and time.monotonic() > until:
+            whole = False
+            break
     stale = tuple(file for file in files.values() if is_stale(file, records.get(file.path)))
     hidden = tuple(
         "" if skip.path in ("", ".") else f"{skip.path.rstrip('/')}/"
@@ -108,11 +123,13 @@ def scan(index: Index) -> Scan:
     )
     gone = tuple(
         path
-        for path in records
+        for path in (records if whole else ())
         # what lies in a folder that cannot be read at the moment is not gone
-        if path not in files and not f"{path}/".startswith(hidden)
+        if path not in files
+        and not f"{path}/".startswith(hidden)
+        and (part is None or part.includes(path))
     )
-    return Scan(files, tuple(skips), stale, gone)
+    return Scan(files, tuple(skips), stale, gone, whole)
 
 
 def is_stale(file: File, record: Record | None) -> bool:
@@ -130,8 +147,13 @@ def sync(
     *,
     executor: Executor | None = None,
     timeout: float | None = None,
+    budget: float | None = None,
+    part: Part | None = None,
 ) -> Summary:
     """Bring the index up to the disk. Files that fail are events; what they had stays.
+
+    With `part`, only what it covers is looked at. After `budget` seconds nothing more is begun, and
+    the summary says what is left; an index that was never whole is not asked to be quick.
 
     Only the caller's thread writes. With an executor, batches are read, chunked and prepared by
     it, a bounded number at a time; its workers must be able to reach the index's functions (for
@@ -139,7 +161,9 @@ def sync(
     seconds; what was done until then is kept.
     """
     started = time.monotonic()
-    found = scan(index)
+    was_complete = index.store.is_complete
+    until = started + budget if budget is not None and was_complete else None
+    found = scan(index, part, until)
     listener(
         Scanned(
             index.name,
@@ -157,17 +181,22 @@ def sync(
             listener(Removed(index.name, path))
     outcomes = {"indexed": 0, "unchanged": 0, "skipped": 0, "failed": 0}
     chunks = embedded = 0
+    left = {file.path for file in found.stale}
     with closing(_prepare_all(index, found.stale, listener, executor)) as all_prepared:
         for prepared in all_prepared:
             outcomes[_put(index, prepared, listener)] += 1
             chunks += len(prepared.entries or ())
             embedded += prepared.embedded
+            left.discard(prepared.file.path)
+            if until is not None and time.monotonic() > until:
+                break
             if timeout is not None and time.monotonic() - started > timeout:
                 raise IndexingTimeout(
                     f"{index.name}: indexing took longer than {timeout:g} s (indexing_timeout)",
                     remedy="index again to go on from here, or raise indexing_timeout",
                 )
-    index.store.complete()
+    if part is None or was_complete:
+        index.store.complete()
     return Summary(
         index.name,
         found=len(found.files),
@@ -179,6 +208,8 @@ def sync(
         chunks=chunks,
         embedded=embedded,
         seconds=time.monotonic() - started,
+        left=tuple(sorted(left)),
+        whole=found.whole,
     )
 
 

@@ -473,8 +473,8 @@ class Index:
     name: str
     store: Store
     strategies: tuple[Strategy, ...]
-    find: Callable[[], Iterator[File | Skip]]
-    """Lists the files as they are on the disk now."""
+    find: Callable[..., Iterator[File | Skip]]
+    """Lists the files as they are on the disk now; with `part`, only those that it covers."""
     read: Callable[[File], Document | Skip]
     """Reads one; a Skip where its content rules it out. Raises ReadError."""
     chunk: Chunker

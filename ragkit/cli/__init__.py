@@ -16,6 +16,7 @@ from ragkit.cli.models import models
 from ragkit.cli.project import check, config, init
 from ragkit.cli.search import search
 from ragkit.cli.status import status
+from ragkit.cli.watch import watch
 from ragkit.cli.why_not import why_not
 from ragkit.errors import RagkitError
 from ragkit.version import __version__
@@ -37,7 +38,20 @@ def cli() -> None:
     """
 
 
-COMMANDS = (search, why_not, index, status, compact, models, doctor, init, check, lint, config)
+COMMANDS = (
+    search,
+    why_not,
+    index,
+    watch,
+    status,
+    compact,
+    models,
+    doctor,
+    init,
+    check,
+    lint,
+    config,
+)
 
 for command in COMMANDS:
     cli.add_command(command)

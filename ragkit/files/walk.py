@@ -14,10 +14,14 @@ from ragkit.files.content import human
 from ragkit.files.glob import Glob, literal_base
 from ragkit.files.repository import enclosing_repository, read_small
 from ragkit.files.rules import MARKS, Rules
+from ragkit.part import Part
 from ragkit.types import File, Skip
 
 OWN = "ragkit's own database"
 """Why a database stays out, whatever else is said."""
+
+BESIDE = ("-wal", "-shm", "-journal", ".index-lock", ".watch-lock")
+"""What is appended to a database's name for the files that lie beside it."""
 
 _NOTEBOOK_BYTES = 20_000_000  # most of a notebook is its pictures, which are not indexed
 _CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55"  # https://bford.info/cachedir/
@@ -30,6 +34,7 @@ def find(
     respect_vcs: bool = True,
     own: Sequence[Path] = (),
     max_bytes: int = 1_000_000,
+    part: Part | None = None,
 ) -> Iterator[File | Skip]:
     """Every file under `docs`, or the reason why it stays out, in the order of the paths' parts.
 
@@ -49,8 +54,9 @@ def find(
     * `own` are the index's databases; they and the files beside them are left out.
     * A folder that stays out is one Skip, and what is in it is not looked at.
     * A file over `max_bytes` stays out; a notebook may have 20 MB.
+    * With `part`, only what it covers is looked at, and the folders on the way there.
     """
-    walk = _Walk(os.path.realpath(root), respect_vcs, own, max_bytes)
+    walk = _Walk(os.path.realpath(root), respect_vcs, own, max_bytes, part)
     if len(docs) == 1:
         yield from walk.entry(docs[0])
         return
@@ -72,18 +78,26 @@ class _Level:
     rules: Rules
     chosen: bool
     """Everything in it is asked for; else what matches the glob."""
+    covered: bool
+    """Everything in it is in the part that is looked at."""
 
 
 class _Walk:
     """One call of `find`."""
 
-    def __init__(self, root: str, respect_vcs: bool, own: Sequence[Path], max_bytes: int) -> None:
+    def __init__(
+        self,
+        root: str,
+        respect_vcs: bool,
+        own: Sequence[Path],
+        max_bytes: int,
+        part: Part | None,
+    ) -> None:
         self._root = root
+        self._part = part
         self._respect_vcs = respect_vcs
         self._max_bytes = max_bytes
-        self._own = frozenset(
-            os.path.realpath(path) + end for path in own for end in ("", "-wal", "-shm", "-journal")
-        )
+        self._own = frozenset(os.path.realpath(path) + end for path in own for end in ("", *BESIDE))
 
     def entry(self, entry: str) -> Iterator[File | Skip]:
         """What one entry of `docs` stands for."""
@@ -101,8 +115,11 @@ class _Walk:
             location = os.path.realpath(place)
             if stat.S_ISDIR(mode):
                 yield from self._folder(location, self._relative(location), None)
-            else:
+            elif self._is_covered(location):
                 yield self._named_file(location, self._relative(location))
+
+    def _is_covered(self, location: str) -> bool:
+        return self._part is None or self._part.covers(location)
 
     def _glob(self, place: str, entry: str) -> Iterator[File | Skip]:
         base, pattern = literal_base(place)
@@ -133,8 +150,11 @@ class _Walk:
     def _folder(self, location: str, path: str, glob: Glob | None) -> Iterator[File | Skip]:
         """Walk a folder that was named, depth first, each folder in the order of its names."""
         prefix = "" if path == "." else path + "/"
+        covered = self._is_covered(location)
+        if not covered and self._part and not self._part.holds(location):
+            return
         rules = self._rules_above(location)
-        top = self._enter(location, path, prefix, rules, glob is None, markers={})
+        top = self._enter(location, path, prefix, rules, glob is None, covered, markers={})
         if isinstance(top, Skip):
             yield top
             return
@@ -170,6 +190,7 @@ class _Walk:
         prefix: str,
         rules: Rules,
         chosen: bool,
+        covered: bool,
         markers: Mapping[str, str],
     ) -> _Level | Skip:
         """List a folder; a Skip if it cannot be, or holds one of the markers."""
@@ -182,13 +203,16 @@ class _Walk:
         for name in names & markers.keys():
             if name != "CACHEDIR.TAG" or _is_cache_tag(os.path.join(location, name)):
                 return Skip(path, "default", f"{markers[name]} ({name})")
-        return _Level(iter(entries), prefix, rules.entering(location, names), chosen)
+        return _Level(iter(entries), prefix, rules.entering(location, names), chosen, covered)
 
     def _look(
         self, level: _Level, entry: os.DirEntry[str], glob: Glob | None, base: int
     ) -> _Level | File | Skip | None:
         """What comes of one name in a folder; None if nobody asked for it or it is gone."""
         name, path = entry.name, level.path + entry.name
+        covered = level.covered or self._is_covered(entry.path)
+        if not covered and self._part and not self._part.holds(entry.path):
+            return None
         linked = entry.is_symlink()
         folder = not linked and entry.is_dir(follow_symlinks=False)
         chosen = level.chosen or glob is None or glob.matches(path[base:])
@@ -203,12 +227,14 @@ class _Walk:
         wanted = own is not None and name != ".git"
         if skip := self._ruled_out(rules, entry.path, path, name, folder, wanted):
             return skip
+        if not folder and not covered:
+            return None
         if linked:
             return Skip(path, "symlink", self._target(entry.path))
         if not folder:
             return self._file(path, entry.path, lambda: entry.stat(follow_symlinks=False))
         markers = {} if wanted else known.MARKERS
-        return self._enter(entry.path, path, path + "/", rules, chosen, markers)
+        return self._enter(entry.path, path, path + "/", rules, chosen, covered, markers)
 
     def _ruled_out(
         self, rules: Rules, location: str, path: str, name: str, folder: bool, wanted: bool

@@ -6,6 +6,7 @@ What a search alone does not need is imported by the method that does.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ragkit.config.rag import Source
 from ragkit.errors import QueryError, StoreMismatch
-from ragkit.events import Degraded, Listener, ignore
+from ragkit.events import Degraded, Listener, Waiting, ignore
 from ragkit.kb.filtering import configured, named
 from ragkit.kb.models import Hear, unheard
 from ragkit.kb.ordering import fusing, ruling
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ragkit.indexer import Summary
     from ragkit.kb.explanation import Explanation
     from ragkit.kb.report import IndexStatus, Plan
+    from ragkit.part import Part
     from ragkit.stores.compacting import Compacted
 
 __all__ = ["Answer", "KnowledgeBase"]
@@ -96,21 +98,48 @@ class KnowledgeBase:
         *,
         rebuild: bool = False,
         executor: Executor | None = None,
+        part: Part | None = None,
+        budget: float | None = None,
+        wait: float | None = None,
     ) -> list[Summary]:
         """Bring every index up to the disk; one summary each.
 
         With `rebuild`, all files are read and chunked again; embeddings that are known are kept.
-        Raises StoreError and ModelError; files that fail are events. What was done stays done.
+        With `part`, only what it covers is looked at. After `budget` seconds nothing more is begun,
+        where an index was whole before; its summary says what is left. Another process that indexes
+        is waited for, which is an event: for `wait` seconds, or as long as it takes.
+
+        Raises StoreError and ModelError, StoreBusy after `wait`; files that fail are events. What
+        was done stays done.
         """
+        from ragkit.claims import claimed
         from ragkit.indexer import sync
 
         self._refuse_missing_root()
+        ends = None if budget is None else time.monotonic() + budget
+        timeout = self.source.indexing_timeout or None
         summaries = []
-        for index in self.indexes:
-            if rebuild:
-                index.store.clear()
-            timeout = self.source.indexing_timeout or None
-            summaries.append(sync(index, listener, executor=executor, timeout=timeout))
+        databases = {blueprint.database for blueprint in self.blueprints}
+        with claimed(
+            [*databases],
+            "index",
+            wait=wait,
+            waiting=lambda path, holder: listener(Waiting(str(path), str(holder))),
+        ):
+            for index in self.indexes:
+                if rebuild:
+                    index.store.clear()
+                left = None if ends is None else max(0.0, ends - time.monotonic())
+                summaries.append(
+                    sync(
+                        index,
+                        listener,
+                        executor=executor,
+                        timeout=timeout,
+                        budget=left,
+                        part=part,
+                    )
+                )
         return summaries
 
     def absent(self) -> list[str]:
