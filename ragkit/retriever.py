@@ -52,6 +52,10 @@ class Answer:
     stages: tuple[tuple[str, float], ...]
     """(stage, seconds), in the order that they ran."""
     degraded: tuple[Degraded, ...] = ()
+    generation: int = -1
+    """Of the index that answered: another number after any change. Of several, their sum."""
+    indexed_at: float | None = None
+    """When a file was last indexed before that, in seconds since the epoch."""
 
 
 def retrieve(

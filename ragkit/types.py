@@ -98,6 +98,11 @@ class Entry:
     """Why this chunk could not be prepared: its file stays as it was. "" as a rule."""
 
 
+Freshness: TypeAlias = Literal["fresh", "changed", "deleted"]
+"""Of what was indexed, against the disk: it is there as it was, perhaps on other lines; its text is
+not there any more; or its file is not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A chunk that answers a query; a higher score is better, whatever made it."""
@@ -106,6 +111,8 @@ class Hit:
     score: float
     scores: Mapping[str, float] = field(default_factory=dict)
     """Every score and rank given on the way: {"bm25": 7.1, "bm25.rank": 1, "rrf": 0.032, …}."""
+    freshness: Freshness = "fresh"
+    """As the answer left; lines are those of the disk then, where the text is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,8 +379,8 @@ class Memory(Protocol):
 class Store(Memory, Protocol):
     """What is remembered of one index. Writes come from one thread, reads from any."""
 
-    def records(self) -> dict[str, Record]:
-        """Every file that was looked at, by path."""
+    def records(self, paths: Sequence[str] | None = None) -> dict[str, Record]:
+        """Every file that was looked at, by path; or those of some paths."""
 
     def replace(self, record: Record, entries: Sequence[Entry]) -> None:
         """Put a file's entries in the place of all it had, in one transaction."""
@@ -421,6 +428,10 @@ class Store(Memory, Protocol):
     @property
     def generation(self) -> int:
         """Another number after any change of the chunks, by any process."""
+
+    @property
+    def indexed_at(self) -> float | None:
+        """When a file was last indexed, in seconds since the epoch; None for none."""
 
     def complete(self) -> None:
         """All files have been walked: this index answers, and older ones of its name go."""

@@ -46,6 +46,7 @@ def test_json_has_the_documented_shape(ragkit: Ragkit, project: Path) -> None:
     answer = json.loads(done.out)
     assert set(answer) == {
         "version", "query", "knowledge_base", "root", "hits", "degraded", "seconds",
+        "generation", "indexed_at", "stale", "looked_at_all",
     }  # fmt: skip
     assert answer["version"] == 1
     assert answer["root"] == str(project)
@@ -53,6 +54,7 @@ def test_json_has_the_documented_shape(ragkit: Ragkit, project: Path) -> None:
     for hit in answer["hits"]:
         assert set(hit) == {
             "rank", "path", "start_line", "end_line", "context", "score", "scores", "text",
+            "freshness",
         }  # fmt: skip
         text = (project / hit["path"]).read_text()
         lines = "\n".join(text.split("\n")[hit["start_line"] - 1 : hit["end_line"]])

@@ -72,13 +72,13 @@ def test_a_pack_in_json_has_the_documented_shape(ragkit: Ragkit, project: Path) 
     assert done.err == ""
     assert set(pack) == {
         "version", "query", "knowledge_base", "root", "passages", "tokens", "max_tokens", "cursor",
-        "left_out", "degraded", "seconds",
+        "left_out", "degraded", "seconds", "stale", "looked_at_all",
     }  # fmt: skip
     assert sum(passage["tokens"] for passage in pack["passages"]) == pack["tokens"] <= 60
     for passage in pack["passages"]:
         assert set(passage) == {
             "path", "start_line", "end_line", "context", "score", "tokens", "is_cut", "text",
-            "hits",
+            "hits", "freshness",
         }  # fmt: skip
         assert set(passage["hits"][0]) == {"rank", "start_line", "end_line", "score", "scores"}
     following = ragkit(

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from ragkit.cli import explaining
-from ragkit.cli.rendering import JSON_VERSION, notes_and_times
+from ragkit.cli.rendering import JSON_VERSION, notes_and_times, staleness
 from ragkit.evidence import Pack, Passage
 from ragkit.kb import KnowledgeBase
 
@@ -37,6 +37,7 @@ def _passage(passage: Passage, ranks: explaining.Ranks | None) -> dict[str, obje
         "start_line": passage.start_line,
         "end_line": passage.end_line,
         "context": passage.context,
+        "freshness": passage.freshness,
         "score": round(passage.score, 6),
         "tokens": passage.tokens,
         "is_cut": passage.is_cut,
@@ -72,6 +73,8 @@ def show(pack: Pack, ranks: explaining.Ranks | None = None) -> None:
         symbol = click.style(f"  {passage.context}", fg="cyan") if passage.context else ""
         click.echo(place + symbol)
         click.echo(passage.text)
+        if stale := staleness(passage.freshness):  # on stderr, as it was not counted
+            click.echo(f"{passage.location}:{stale}", err=True)
         if ranks:
             for rank, hit in zip(passage.ranks, passage.hits, strict=True):
                 title = f"hit {rank}, lines {explaining.lines(hit)}"

@@ -20,6 +20,7 @@ from ragkit.events import (
     Shortened,
     Skipped,
     Unchanged,
+    Waiting,
 )
 
 if TYPE_CHECKING:
@@ -30,9 +31,14 @@ if TYPE_CHECKING:
 
 
 def refreshed(
-    kb: KnowledgeBase, *, rebuild: bool = False, failures_shown: int = 10
+    kb: KnowledgeBase,
+    *,
+    rebuild: bool = False,
+    failures_shown: int = 10,
+    budget: float | None = None,
+    wait: float | None = None,
 ) -> list[Summary]:
-    """Index with a bar on stderr where that is a terminal.
+    """Index with a bar on stderr where that is a terminal; `budget` and `wait` as of `kb.index`.
 
     Files that failed and entries of `docs` that are not there are named on stderr.
     """
@@ -44,6 +50,8 @@ def refreshed(
         missing: dict[str, str] = {}
 
         def listen(event: Event) -> None:
+            if isinstance(event, Waiting) and wait is None:
+                click.echo(f"{event.holder} is indexing; waiting for it", err=True)
             if isinstance(event, Failed):
                 failures.append(event)
             if isinstance(event, Shortened):
@@ -52,7 +60,7 @@ def refreshed(
                 missing[event.skip.path] = event.skip.detail
             listener(event)
 
-        summaries = kb.index(listen, rebuild=rebuild, executor=executor)
+        summaries = kb.index(listen, rebuild=rebuild, executor=executor, budget=budget, wait=wait)
     for path, detail in missing.items():  # an entry of `docs` that several indexes may have
         click.echo(f"{click.style('not there:', fg='yellow')} {path}: {detail}", err=True)
     _name("not indexed:", failures, shown=failures_shown)

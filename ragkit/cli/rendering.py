@@ -11,7 +11,7 @@ from ragkit.cli import explaining
 from ragkit.events import Degraded
 from ragkit.kb import Answer, KnowledgeBase
 from ragkit.kb.nearest import Unmatched
-from ragkit.types import Hit
+from ragkit.types import Freshness, Hit
 
 JSON_VERSION = 1
 """Raised when a field changes its meaning or goes; new fields may come without."""
@@ -26,6 +26,8 @@ def as_json(
         "query": answer.query,
         "knowledge_base": kb.source.name,
         "root": kb.source.root,
+        "generation": answer.generation,
+        "indexed_at": answer.indexed_at,
         "hits": [_hit(rank, hit, ranks) for rank, hit in enumerate(answer.hits, 1)],
         **notes_and_times(answer.degraded, answer.stages),
     }
@@ -49,6 +51,7 @@ def _hit(rank: int, hit: Hit, ranks: explaining.Ranks | None) -> dict[str, objec
         "start_line": chunk.start_line,
         "end_line": chunk.end_line,
         "context": chunk.context,
+        "freshness": hit.freshness,
         "score": round(hit.score, 6),
         "scores": {name: round(score, 6) for name, score in hit.scores.items()},
         **({"ranks": ranks.of(hit)} if ranks else {}),
@@ -124,7 +127,14 @@ def show(answer: Answer, *, context: int, ranks: explaining.Ranks | None = None)
 def _headline(hit: Hit) -> str:
     symbol = f"  {hit.chunk.context}" if hit.chunk.context else ""
     place = click.style(hit.chunk.location, fg="magenta", bold=True)
-    return f"{place}{click.style(symbol, fg='cyan')}  {click.style(f'{hit.score:.3f}', dim=True)}"
+    score = click.style(f"{hit.score:.3f}", dim=True)
+    return f"{place}{click.style(symbol, fg='cyan')}  {score}{staleness(hit.freshness)}"
+
+
+def staleness(freshness: Freshness) -> str:
+    """What the head of a hit says where the disk says otherwise than the hit."""
+    said = {"changed": "changed since it was indexed", "deleted": "its file is gone"}
+    return f"  {click.style(said[freshness], fg='yellow')}" if freshness in said else ""
 
 
 def snippet(hit: Hit, query: str, context: int) -> Iterator[tuple[int, str]]:

@@ -10,7 +10,7 @@ import click
 
 from ragkit.cli.filters import NAMES, Asked, filters
 from ragkit.cli.options import place, print_json, say
-from ragkit.cli.ready import models_ready, pull_option, refresh
+from ragkit.cli.ready import Left, models_ready, pull_option, refresh, refresh_option
 
 if TYPE_CHECKING:
     from ragkit.kb import KnowledgeBase
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option("--exact", is_flag=True, help="Compare with every vector: slower, misses none.")
 @click.option("--explain", is_flag=True, help="Every score and rank on the way, and the times.")
 @pull_option
-@click.option("--no-refresh", is_flag=True, help="Search what is indexed; look at no file.")
+@refresh_option
 def search(
     query: str,
     path: str | None,
@@ -59,12 +59,13 @@ def search(
     exact: bool,
     explain: bool,
     pull: bool,
-    no_refresh: bool,
+    refreshing: float | None,
 ) -> None:
     """Search PATH (default: the repository around you) for QUERY.
 
     The index is built or refreshed first: only files that changed are read again. Hits are
-    printed as path:first-last, with the symbol or heading they lie in and a score.
+    printed as path:first-last, with the symbol or heading they lie in and a score; the lines are
+    those of the file as it is now, and a hit whose text is not there any more says so.
 
     With --max-tokens, what is printed is for a reader with a budget: as many of the best hits as
     fit, neighbours as one passage, and on stderr the command that goes on.
@@ -83,10 +84,9 @@ def search(
     source = locate(path, config=config, name=name)
     where = asked.filter(source.root)
     models_ready(source, pull=pull)
-    with KnowledgeBase(source, read_only=no_refresh, hear=say) as kb:
-        if not no_refresh:
-            refresh(kb)
-        asking = _Asking(kb, query, where, exact, as_json, only_files, explain)
+    with KnowledgeBase(source, read_only=refreshing == 0, hear=say) as kb:
+        left = refresh(kb, refreshing) if refreshing != 0 else Left()
+        asking = _Asking(kb, query, where, exact, as_json, only_files, explain, left)
         if max_tokens is None:
             found = asking.hits(limit, context)
         else:
@@ -105,6 +105,7 @@ class _Asking:
     as_json: bool
     only_files: bool
     explain: bool
+    left: Left
 
     def hits(self, limit: int | None, context: int) -> bool:
         """Print the hits."""
@@ -117,7 +118,7 @@ class _Asking:
         nothing = {} if answer.hits else self._nothing()
         rendering.say_degraded(answer.degraded)
         if self.as_json:
-            print_json(rendering.as_json(self.kb, answer, ranks) | nothing)
+            print_json(rendering.as_json(self.kb, answer, ranks) | nothing | self._stale())
         elif self.only_files:
             click.echo("\n".join(rendering.paths(answer)), nl=bool(answer.hits))
         else:
@@ -135,7 +136,7 @@ class _Asking:
         nothing = {} if pack.passages else self._nothing()
         rendering.say_degraded(pack.degraded)
         if self.as_json:
-            print_json(packs.as_json(self.kb, pack, ranks) | nothing)
+            print_json(packs.as_json(self.kb, pack, ranks) | nothing | self._stale())
         elif self.only_files:
             click.echo("\n".join(packs.paths(pack)), nl=bool(pack.passages))
         else:
@@ -143,6 +144,9 @@ class _Asking:
         if not self.as_json:
             packs.say_more(pack, click.get_current_context())
         return bool(pack.passages)
+
+    def _stale(self) -> dict[str, object]:
+        return {"stale": list(self.left.files), "looked_at_all": self.left.whole}
 
     def _nothing(self) -> dict[str, object]:
         """Say why there is no hit; what JSON has of it."""

@@ -9,7 +9,7 @@ import click
 
 from ragkit.cli.filters import Asked, filters
 from ragkit.cli.options import place, print_json, say
-from ragkit.cli.ready import models_ready, pull_option, refresh
+from ragkit.cli.ready import models_ready, pull_option, refresh, refresh_option
 
 if TYPE_CHECKING:
     from ragkit.kb.explanation import Explanation, Step
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; see docs/cli.md.")
 @click.option("--exact", is_flag=True, help="Compare with every vector: slower, misses none.")
 @pull_option
-@click.option("--no-refresh", is_flag=True, help="Look at what is indexed as it is.")
+@refresh_option
 def why_not(
     query: str,
     file: str,
@@ -36,7 +36,7 @@ def why_not(
     as_json: bool,
     exact: bool,
     pull: bool,
-    no_refresh: bool,
+    refreshing: float | None,
 ) -> None:
     """Say where FILE was lost on its way into the hits for QUERY, or which hit it is.
 
@@ -57,9 +57,9 @@ def why_not(
     source = locate(path, config=config, name=name)
     where = asked.filter(source.root)
     models_ready(source, pull=pull)
-    with KnowledgeBase(source, read_only=no_refresh, hear=say) as kb:
-        if not no_refresh:
-            refresh(kb)
+    with KnowledgeBase(source, read_only=refreshing == 0, hear=say) as kb:
+        if refreshing != 0:
+            refresh(kb, refreshing)
         wanted, line = place_of(file, source.root)
         explanation = kb.why_not(query, wanted, line, limit, where, exact=exact)
         if as_json:

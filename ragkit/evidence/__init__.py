@@ -18,7 +18,7 @@ from ragkit.evidence import cursor as cursors
 from ragkit.evidence.cursor import START, Position
 from ragkit.evidence.pages import Page, Run, Source, head
 from ragkit.evidence.tokens import tokens_of
-from ragkit.types import Chunk, Hit
+from ragkit.types import Chunk, Freshness, Hit
 
 __all__ = ["Pack", "Passage", "pack", "tokens_of"]
 
@@ -50,6 +50,8 @@ class Passage:
     end: int
     is_cut: bool = False
     """Whether one of its hits has lines that are not on this page, nor on one before."""
+    freshness: Freshness = "fresh"
+    """As of a hit."""
 
     @property
     def location(self) -> str:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ragkit.evidence import Pack
     from ragkit.indexer import Summary
     from ragkit.kb.explanation import Explanation
+    from ragkit.kb.freshness import Disk
     from ragkit.kb.report import IndexStatus, Plan
     from ragkit.part import Part
     from ragkit.stores.compacting import Compacted
@@ -63,6 +64,7 @@ class KnowledgeBase:
         self._reranking = reranking(source, hear)
         self._prefetch = prefetching(source)
         self._topology = topology(source)
+        self._indexed_at: tuple[int, float | None] | None = None
         with ExitStack() as opened:
             for blueprint in self.blueprints:
                 opened.callback(blueprint.let_go)
@@ -186,7 +188,14 @@ class KnowledgeBase:
             answer = find()
         if self._topology and trace is untraced:
             self._topology.remember(answer.hits, self.indexes)
-        return replace(answer, degraded=(*notes, *answer.degraded))
+        state = self._state()
+        return replace(
+            answer,
+            hits=self._disk().hits(answer.hits),
+            degraded=(*notes, *answer.degraded),
+            generation=state[0],
+            indexed_at=state[1],
+        )
 
     def pack(
         self,
@@ -221,7 +230,11 @@ class KnowledgeBase:
             cursor,
             exact=exact,
         )
-        return replace(page, degraded=(*notes, *page.degraded))
+        return replace(
+            page,
+            passages=self._disk().passages(page.passages),
+            degraded=(*notes, *page.degraded),
+        )
 
     def most(self, limit: int | None = None) -> int:
         """Most hits of an answer: `limit`, or as many as are configured."""
@@ -328,6 +341,19 @@ class KnowledgeBase:
             where=where,
             trace=trace,
         )
+
+    def _disk(self) -> Disk:
+        from ragkit.kb.freshness import Disk
+
+        return Disk(self.source.root, self.indexes)
+
+    def _state(self) -> tuple[int, float | None]:
+        """Generation, and when a file was last indexed; the latter is looked up once for each."""
+        generation = sum(index.store.generation for index in self.indexes)
+        if self._indexed_at is None or self._indexed_at[0] != generation:
+            times = [at for index in self.indexes if (at := index.store.indexed_at) is not None]
+            self._indexed_at = generation, max(times, default=None)
+        return self._indexed_at
 
     def _notes(self) -> list[Degraded]:
         return [note for index in self.indexes if (note := self._unfinished(index))]

@@ -44,13 +44,17 @@ def state(connection: apsw.Connection, index: int, file: Hashable = None) -> Sta
     return State(index, created, generation, file)
 
 
-def read_records(connection: apsw.Connection, index: int) -> dict[str, Record]:
-    """Every file that was looked at, by path."""
-    rows = query(
-        connection,
-        "select path, digest, size, mtime_ns, language, outcome, reason, indexed_at "
-        f"from documents_{index}",
-    )
+def read_records(
+    connection: apsw.Connection, index: int, paths: Sequence[str] | None = None
+) -> dict[str, Record]:
+    """Every file that was looked at, by path; or those of some paths."""
+    columns = "path, digest, size, mtime_ns, language, outcome, reason, indexed_at"
+    sql = f"select {columns} from documents_{index}"
+    if paths is None:
+        rows = query(connection, sql)
+    else:
+        one = f"{sql} where path = ?"
+        rows = [row for path in paths for row in query(connection, one, (to_sql(path),))]
     records = (
         Record(from_sql(path), digest, size, mtime, language, outcome, from_sql(reason), at)
         for path, digest, size, mtime, language, outcome, reason, at in rows

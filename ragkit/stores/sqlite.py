@@ -54,10 +54,10 @@ class SqliteStore(Database):
 
     # ── what is stored ──
 
-    def records(self) -> dict[str, Record]:
-        """Every file that was looked at, by path."""
+    def records(self, paths: Sequence[str] | None = None) -> dict[str, Record]:
+        """Every file that was looked at, by path; or those of some paths."""
         with self._reading() as (reader, index):
-            return {} if index is None else rows.read_records(reader.sql, index)
+            return {} if index is None else rows.read_records(reader.sql, index, paths)
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, Vector]:
         """Vectors stored under these keys, also of chunks that are gone; read-only arrays."""
@@ -292,6 +292,13 @@ class SqliteStore(Database):
         with self._reading() as (reader, index):
             sql = "select generation from indexes where id = ?"
             return -1 if index is None else int(connections.value(reader.sql, sql, (index,)))
+
+    @property
+    def indexed_at(self) -> float | None:
+        """When a file was last indexed, in seconds since the epoch; None for none."""
+        with self._reading() as (reader, index):
+            sql = f"select max(indexed_at) from documents_{index} where outcome = 'indexed'"
+            return None if index is None else connections.value(reader.sql, sql)
 
     def _namesakes(self) -> list[schema.StoredIndex]:
         return [index for index in self.indexes() if index.name == self.name]
