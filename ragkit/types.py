@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:  # floor 0 imports nothing third-party at run time
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -376,6 +378,17 @@ class Memory(Protocol):
         """Make descriptions known, as soon as a model has written them."""
 
 
+class Packed(Protocol):
+    """What was written as files for others."""
+
+    @property
+    def embeddings(self) -> int: ...
+
+    @property
+    def parts(self) -> Sequence[tuple[str, int]]:
+        """Names of the files, and how many embeddings are in each."""
+
+
 class Store(Memory, Protocol):
     """What is remembered of one index. Writes come from one thread, reads from any."""
 
@@ -440,6 +453,15 @@ class Store(Memory, Protocol):
         """Forget all files; known embeddings stay. The index is not complete any more."""
 
     def statistics(self) -> Statistics: ...
+
+    def pack(self, folder: Path, model: str) -> Packed:
+        """Write the embeddings that this index uses as files; `model` is who made them."""
+
+    def unpack(self, folder: Path, model: str) -> tuple[int, int]:
+        """Take in the embeddings of such files that are new: how many, and of how many.
+
+        Raises StoreMismatch where another model made them.
+        """
 
     def sizes(self) -> Sizes:
         """What the database takes on the disk, by part; a second or so for a gigabyte."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROJECT
 
 from ragkit import KnowledgeBase
 from ragkit import watcher as watching
@@ -310,6 +309,9 @@ def test_a_configuration_that_is_wrong_from_the_start_is_an_error(project: Path)
         Watcher(lambda: sources(config=project / "ragkit.yaml"), lambda told: None)
 
 
+WORDS = ["squirrels", "are", "never", "counted", "they", "weigh", "much", "on", "the", "perch"]
+
+
 def edit(chance: random.Random, root: Path) -> None:
     """One random thing that happens to a tree."""
     files = [p for p in root.rglob("*") if p.is_file() and ".git" not in p.parts]
@@ -318,7 +320,7 @@ def edit(chance: random.Random, root: Path) -> None:
     some = chance.choice(files) if files else None
     match chance.randrange(10):
         case 0 | 1 | 2:
-            words = " ".join(chance.choices(PROJECT["README.md"].split(), k=30))
+            words = " ".join(chance.choices(WORDS, k=30))
             with_suffix = new.with_suffix(chance.choice([".md", ".py", ".txt"]))
             if not with_suffix.exists():
                 with_suffix.write_text(f"def f{chance.randrange(99)}():\n    '''{words}'''\n")

@@ -15,6 +15,7 @@ from ragkit.cli.lint import lint
 from ragkit.cli.models import models
 from ragkit.cli.project import check, config, init
 from ragkit.cli.search import search
+from ragkit.cli.sharing import pack, unpack
 from ragkit.cli.status import status
 from ragkit.cli.watch import watch
 from ragkit.cli.why_not import why_not
@@ -39,18 +40,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    search,
-    why_not,
-    index,
-    watch,
-    status,
-    compact,
-    models,
-    doctor,
-    init,
-    check,
-    lint,
-    config,
+    *(search, why_not, index, watch, status, compact, pack, unpack),
+    *(models, doctor, init, check, lint, config),
 )
 
 for command in COMMANDS:

@@ -37,10 +37,14 @@ if TYPE_CHECKING:
     from ragkit.kb.explanation import Explanation
     from ragkit.kb.freshness import Disk
     from ragkit.kb.report import IndexStatus, Plan
+    from ragkit.kb.sharing import Shared
     from ragkit.part import Part
     from ragkit.stores.compacting import Compacted
 
 __all__ = ["Answer", "KnowledgeBase"]
+
+LONG = 30.0
+"""Seconds for which another process that indexes is waited for where that is all there is to do."""
 
 
 class KnowledgeBase:
@@ -289,6 +293,28 @@ class KnowledgeBase:
         from ragkit.kb.compacting import compact
 
         return compact(self.source, prune=prune)
+
+    def pack_embeddings(self, folder: str | os.PathLike[str]) -> list[Shared]:
+        """Write the embeddings of its indexes as files that others can use; one report each.
+
+        They hold hashes of texts and vectors, no text and no path. Raises StoreError, ModelError.
+        """
+        from ragkit.kb.sharing import pack
+
+        return pack(self.blueprints, self.indexes, Path(folder))
+
+    def unpack_embeddings(self, folder: str | os.PathLike[str]) -> list[Shared]:
+        """Take in what such files have of its models; one report each.
+
+        The next `index()` embeds nothing that was taken in. Raises StoreError for a pack that is
+        missing, damaged, or of other models; what was taken in before stays.
+        """
+        from ragkit.claims import claimed
+        from ragkit.kb.sharing import unpack
+
+        databases = {blueprint.database for blueprint in self.blueprints}
+        with claimed([*databases], "index", wait=LONG):
+            return unpack(self.blueprints, self.indexes, Path(folder))
 
     def plan(self) -> list[Plan]:
         """What `index()` would do; one for each index. Reads and chunks every file."""

@@ -86,6 +86,11 @@ class Blueprint:
         return self._embedders[0].dimensions if self._embedders else None
 
     @property
+    def embedded_by(self) -> str | None:
+        """Fingerprint of the model that makes its vectors; None for none. Raises ModelError."""
+        return self._embedders[0].fingerprint if self._embedders else None
+
+    @property
     def models(self) -> tuple[str, ...]:
         """Names of the models that it is made with."""
         return tuple(name for strategy in self._embedding for name in strategy.models)

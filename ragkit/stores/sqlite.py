@@ -23,6 +23,7 @@ from ragkit.stores import (
     descriptions,
     filed,
     fitting,
+    packing,
     rows,
     schema,
     scoring,
@@ -262,6 +263,41 @@ class SqliteStore(Database):
         self._changed = False
         if (self.fingerprint, True) not in state:
             compacting.give_back(writer, self.path)
+
+    # ── packs ──
+
+    def pack(self, folder: Path, model: str) -> packing.Manifest:
+        """Write the embeddings that this index uses as files; `model` made them."""
+        with self._reading() as (reader, index):
+            dimensions = self.dimensions or 0
+            lengths: set[int] = set()
+            count = 0
+            if index is not None:
+                count, lengths = vectors.used_by(reader.sql, index)
+
+            def rows(first: bytes | None, end: bytes | None) -> list[tuple[bytes, bytes]]:
+                assert index is not None
+                found = vectors.between(reader.sql, index, first, end)
+                return vectors.alike(found, dimensions) if len(lengths) > 1 else found
+
+            if not count:
+                raise StoreError(
+                    f"{self.path}: there are no embeddings to pack", remedy="run `ragkit index`"
+                )
+            return packing.write(folder, model, dimensions, count, rows)
+
+    def unpack(self, folder: Path, model: str) -> tuple[int, int]:
+        """Take in what a pack has and this file has not: how many embeddings, and of how many.
+
+        A part at a time, each in one transaction: what was taken in stays, whatever comes next.
+        """
+        manifest = packing.read(folder)
+        packing.check(manifest, folder, model, self.dimensions or 0)
+        new = 0
+        for found in packing.vectors(folder, manifest, lambda keys: {*keys} - {*self.known(keys)}):
+            self.keep(found)
+            new += len(found)
+        return new, manifest.embeddings
 
     # ── the state of the index ──
 

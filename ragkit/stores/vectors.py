@@ -142,6 +142,37 @@ def known(
     return {key: vector for (key, _), vector in zip(rows, vectors, strict=True)}
 
 
+def used_by(connection: apsw.Connection, index: int) -> tuple[int, set[int]]:
+    """How many embeddings an index uses, and the lengths of their rows."""
+    rows = query(
+        connection,
+        "select length(vector), count(*) from embeddings where id in "
+        f"(select embedding from chunks_{index}) group by 1",
+    )
+    return sum(count for _, count in rows), {length for length, _ in rows}
+
+
+def between(
+    connection: apsw.Connection, index: int, first: bytes | None, end: bytes | None
+) -> list[tuple[bytes, bytes]]:
+    """Keys from `first` on and below `end`, ascending, and rows of what an index uses."""
+    rows = query(
+        connection,
+        "select key, vector from embeddings e where key >= ? and (?2 is null or key < ?2) and "
+        f"exists (select 1 from chunks_{index} where embedding = e.id) order by key",
+        (first or b"", end),
+    )
+    return [(key, vector) for key, vector in rows if len(key) == 16]
+
+
+def alike(rows: Sequence[tuple[bytes, bytes]], dimensions: int) -> list[tuple[bytes, bytes]]:
+    """Rows of both precisions as int8."""
+    return [
+        (key, row if len(row) == dimensions + 4 else packed(unpacked([row], dimensions)[0], "int8"))
+        for key, row in rows
+    ]
+
+
 def _by_keys(
     connection: apsw.Connection, columns: str, keys: Sequence[bytes]
 ) -> Iterator[tuple[Any, ...]]:
