@@ -26,7 +26,7 @@ from ragkit.events import (
     Unchanged,
     ignore,
 )
-from ragkit.memory import Forgetful, Handed, Watched
+from ragkit.memory import Forgetful, Handed, Sharing, Watched
 from ragkit.part import Part
 from ragkit.types import Document, Entry, File, Index, Record, Skip, Store
 
@@ -357,7 +357,9 @@ def _in_threads(
     from ragkit.crew import Crew
 
     with Crew(index.threads) as crew:
-        memory = Handed(index.store, index.name, listener, crew.tell)
+        memory: Memory = Handed(index.store, index.name, listener, crew.tell)
+        if index.shared:
+            memory = Sharing(memory, index.shared, index.dimensions or 0)
         tasks = (partial(work, *batch, memory=memory) for batch in batches)
         for prepared in crew.done(tasks, lambda write: write()):
             yield from prepared

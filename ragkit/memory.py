@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ragkit.events import Described, Embedding, Listener
 
 if TYPE_CHECKING:
-    from ragkit.types import Memory, Store, Vector
+    from ragkit.types import Memory, Shared, Store, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,33 @@ class Handed:
     def _keep_descriptions(self, described: Mapping[bytes, str]) -> None:
         self.store.keep_descriptions(described)
         self.listener(Described(self.index, len(described)))
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Another memory, which takes from what databases share and gives to it."""
+
+    memory: Memory
+    shared: Shared
+    dimensions: int
+
+    def known(self, keys: Sequence[bytes]) -> Mapping[bytes, Vector]:
+        have = self.memory.known(keys)
+        missing = [key for key in keys if key not in have]
+        if not missing or not (found := self.shared.known(missing, self.dimensions)):
+            return have
+        self.memory.keep(found)
+        return {**have, **found}
+
+    def keep(self, embedded: Mapping[bytes, Vector]) -> None:
+        self.memory.keep(embedded)
+        self.shared.keep(embedded)
+
+    def descriptions(self, keys: Sequence[bytes]) -> Mapping[bytes, str]:
+        return self.memory.descriptions(keys)
+
+    def keep_descriptions(self, described: Mapping[bytes, str]) -> None:
+        self.memory.keep_descriptions(described)
 
 
 @dataclass(frozen=True, slots=True)

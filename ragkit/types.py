@@ -389,6 +389,18 @@ class Packed(Protocol):
         """Names of the files, and how many embeddings are in each."""
 
 
+class Shared(Protocol):
+    """Vectors that several databases share. Thread-safe; never raises."""
+
+    def known(self, keys: Sequence[bytes], dimensions: int) -> Mapping[bytes, Vector]:
+        """Those of the vectors that are there."""
+
+    def keep(self, embedded: Mapping[bytes, Vector]) -> None:
+        """Keep vectors for others, too."""
+
+    def close(self) -> None: ...
+
+
 class Store(Memory, Protocol):
     """What is remembered of one index. Writes come from one thread, reads from any."""
 
@@ -511,6 +523,10 @@ class Index:
     read: Callable[[File], Document | Skip]
     """Reads one; a Skip where its content rules it out. Raises ReadError."""
     chunk: Chunker
+    dimensions: int | None = None
+    """Length of its vectors; None for no vectors."""
+    shared: Shared | None = None
+    """Where vectors are looked up that the store has not, and kept for others."""
     threads: int = 0
     """Batches prepared at one time by threads of this process, where a model server is waited
     for; 0: models run where the walk runs, or where its caller says."""

@@ -466,3 +466,54 @@ def test_the_command_line_says_what_it_did_without_the_model(
     assert done.code == 2
     assert "error:" in done.err
     assert "try:" in done.err
+
+
+# ── what databases of a user share ──
+
+
+def test_a_second_database_of_the_same_texts_embeds_none(
+    made: Made, light_runner: Runner, cache: Path
+) -> None:
+    config = made()
+    walked(config)
+    first, asked = content(config), embedded_texts(light_runner)
+    (config.parent / "code.db").unlink()
+    walked(config)
+    assert content(config) == first
+    assert embedded_texts(light_runner) == asked
+    assert (cache / "embeddings.db").exists()
+
+
+def test_without_it_they_are_embedded_again(
+    made: Made, light_runner: Runner, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGKIT_SHARED_EMBEDDINGS", "0")
+    config = made()
+    walked(config)
+    (config.parent / "code.db").unlink()
+    walked(config)
+    assert set(embedded_texts(light_runner).values()) == {2}
+    assert not (cache / "embeddings.db").exists()
+
+
+@pytest.mark.parametrize("what", ["garbage", "a folder", "another program's"])
+def test_a_file_that_is_broken_is_done_without(
+    made: Made, light_runner: Runner, cache: Path, what: str
+) -> None:
+    path = cache / "embeddings.db"
+    match what:
+        case "garbage":
+            path.write_bytes(b"no database " * 1_000)
+        case "a folder":
+            path.mkdir()
+        case _:
+            import sqlite3
+
+            other = sqlite3.connect(path)
+            other.execute("create table notes(text)")
+            other.commit()
+            other.close()
+    config = made()
+    walked(config)
+    with opened(config) as kb:
+        assert kb.search("squirrels")

@@ -78,6 +78,8 @@ class KnowledgeBase:
             for blueprint in self.blueprints:
                 index = blueprint.opened(source, read_only=read_only)
                 opened.callback(index.store.close)
+                if index.shared:
+                    opened.callback(index.shared.close)
                 self.indexes.append(index)
             self._opened = opened.pop_all()
 

@@ -24,7 +24,7 @@ from ragkit.kb.models import (
     unheard,
     waits,
 )
-from ragkit.kb.places import database_of
+from ragkit.kb.places import cache_folder, database_of, shared_bytes
 from ragkit.kb.rerankers import can_rerank
 from ragkit.strategies.bm25 import BM25
 from ragkit.strategies.chunked_embeddings import ChunkedEmbeddings, Embedding
@@ -32,6 +32,7 @@ from ragkit.types import Document, Embedder, File, Index, Skip, Strategy
 
 if TYPE_CHECKING:
     from ragkit.stores.database import Precision
+    from ragkit.stores.shared import SharedEmbeddings
 
 CHUNK_SIZE = 1500
 """Characters; docker-agent's default for text."""
@@ -144,7 +145,18 @@ class Blueprint:
                 code_aware=chunking.code_aware,
             ),
             threads=self.threads,
+            dimensions=dimensions,
+            shared=self._shared(),
         )
+
+    def _shared(self) -> SharedEmbeddings | None:
+        """Where models are waited for, what any database of this user knows; as int8 alone."""
+        limit = shared_bytes()
+        if not self.threads or not limit or self.precision != "int8":
+            return None
+        from ragkit.stores.shared import SharedEmbeddings
+
+        return SharedEmbeddings(cache_folder() / "embeddings.db", limit)
 
     def let_go(self) -> None:
         """Close what its models hold open: connections and threads."""

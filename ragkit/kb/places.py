@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 from ragkit import files
@@ -168,6 +169,28 @@ def cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("ragkit", appauthor=False)
+
+
+SHARED = 1_000_000_000
+"""Bytes of embeddings that the databases of a user share, unless it is said: a million of 768
+dimensions."""
+
+
+def shared_bytes() -> int:
+    """How many bytes of embeddings databases share; 0 for none. `RAGKIT_SHARED_EMBEDDINGS` says.
+
+    Raises ConfigError where it says what is no size.
+    """
+    said = os.environ.get("RAGKIT_SHARED_EMBEDDINGS")
+    if said is None:
+        return SHARED
+    matched = re.fullmatch(r"(\d+)\s*([kMG]?)B?", said.strip())
+    if not matched:
+        raise ConfigError(
+            f"RAGKIT_SHARED_EMBEDDINGS: {said!r} is no size",
+            remedy="give 500MB, 2GB, or 0 for none",
+        )
+    return int(matched[1]) * {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}[matched[2]]
 
 
 def _names(sources: tuple[Source, ...]) -> str:
