@@ -153,7 +153,7 @@ def sync(
     """Bring the index up to the disk. Files that fail are events; what they had stays.
 
     With `part`, only what it covers is looked at. After `budget` seconds nothing more is begun, and
-    the summary says what is left; an index that was never whole is not asked to be quick.
+    the summary says what is left; where no index was ever whole, it is built whole all the same.
 
     Only the caller's thread writes. With an executor, batches are read, chunked and prepared by
     it, a bounded number at a time; its workers must be able to reach the index's functions (for
@@ -162,7 +162,8 @@ def sync(
     """
     started = time.monotonic()
     was_complete = index.store.is_complete
-    until = started + budget if budget is not None and was_complete else None
+    answers = was_complete or index.store.stale  # or one of earlier settings does
+    until = started + budget if budget is not None and answers else None
     found = scan(index, part, until)
     listener(
         Scanned(
@@ -195,7 +196,7 @@ def sync(
                     f"{index.name}: indexing took longer than {timeout:g} s (indexing_timeout)",
                     remedy="index again to go on from here, or raise indexing_timeout",
                 )
-    if part is None or was_complete:
+    if was_complete or (part is None and found.whole and not left):
         index.store.complete()
     return Summary(
         index.name,

@@ -459,7 +459,10 @@ class Store(Memory, Protocol):
         """When a file was last indexed, in seconds since the epoch; None for none."""
 
     def complete(self) -> None:
-        """All files have been walked: this index answers, and older ones of its name go."""
+        """All files have been walked: this index answers, and the one that did is kept."""
+
+    def keep_recipe(self, recipe: str) -> None:
+        """Remember the settings that this index is made with."""
 
     def clear(self) -> None:
         """Forget all files; known embeddings stay. The index is not complete any more."""

@@ -14,6 +14,7 @@ from ragkit.cli.index import index
 from ragkit.cli.lint import lint
 from ragkit.cli.models import models
 from ragkit.cli.project import check, config, init
+from ragkit.cli.rollback import rollback
 from ragkit.cli.search import search
 from ragkit.cli.sharing import pack, unpack
 from ragkit.cli.status import status
@@ -40,7 +41,7 @@ def cli() -> None:
 
 
 COMMANDS = (
-    *(search, why_not, index, watch, status, compact, pack, unpack),
+    *(search, why_not, index, watch, status, compact, rollback, pack, unpack),
     *(models, doctor, init, check, lint, config),
 )
 

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @place
-@click.option("--prune", is_flag=True, help="Forget vectors of texts that are in no file any more.")
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Forget vectors of texts that are in no file any more, and the index before this one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; see docs/cli.md.")
 def compact(
     path: str | None, config: str | None, name: str | None, prune: bool, as_json: bool
@@ -26,7 +30,8 @@ def compact(
     it early, the index is whole.
 
     Vectors of deleted and older texts are kept, so that nothing is embedded twice when they come
-    back, as they do on another branch; --prune forgets them.
+    back, as they do on another branch; so is the index of earlier settings, for `ragkit rollback`.
+    --prune forgets both.
     """
     from dataclasses import asdict
 

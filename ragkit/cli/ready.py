@@ -111,12 +111,12 @@ def refresh(kb: KnowledgeBase, budget: float | None) -> Left:
     from ragkit.cli.progress import refreshed
     from ragkit.errors import ModelError, StoreBusy
 
-    is_whole = all(index.store.is_complete for index in kb.indexes)
+    is_whole = all(index.store.is_complete for index in kb.in_force.indexes)
     wait = None if not is_whole else LONGEST if budget is None else budget
     try:
         summaries = refreshed(kb, failures_shown=0, budget=budget, wait=wait)
     except (StoreBusy, ModelError) as error:
-        if not any(index.store.statistics().chunks for index in kb.indexes):
+        if not any(index.store.statistics().chunks for index in kb.in_force.indexes):
             raise
         say(f"not refreshed: {error.message}")
         return Left()

@@ -74,7 +74,7 @@ def nothing_as_json(message: str, missed: Unmatched | None) -> dict[str, object]
 
 def why_nothing(kb: KnowledgeBase, query: str) -> str:
     """What to say where there is no hit, a line."""
-    if not any(index.store.statistics().chunks for index in kb.indexes):
+    if not any(index.store.statistics().chunks for index in kb.in_force.indexes):
         return (
             f"no hit: there is nothing to index in {kb.source.root}; "
             "`ragkit index --dry-run` lists what stays out, and why"

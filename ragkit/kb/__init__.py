@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from ragkit.config.rag import Source
 from ragkit.errors import QueryError, StoreMismatch
 from ragkit.events import Degraded, Listener, Waiting, ignore
+from ragkit.kb import earlier
+from ragkit.kb.earlier import Settled
 from ragkit.kb.filtering import configured, named
 from ragkit.kb.models import Hear, unheard
 from ragkit.kb.ordering import fusing, ruling
@@ -61,8 +63,9 @@ class KnowledgeBase:
         thread: flags that had to be rewritten, a configuration that was refused, a download.
         Raises NotBuilt, ConfigError, ModelError, StoreError; nothing is left open then.
         """
-        self.source = source
         configured(source)  # refused now rather than by every search
+        self.configured = source
+        self.source = source = earlier.rolled_back(source)
         self.blueprints: Sequence[Blueprint] = blueprints(source, hear)
         self._rules = ruling(source)
         self._reranking = reranking(source, hear)
@@ -81,6 +84,9 @@ class KnowledgeBase:
                 if index.shared:
                     opened.callback(index.shared.close)
                 self.indexes.append(index)
+            self._earlier: Settled | None = None
+            if not all(index.store.is_complete for index in self.indexes):
+                self._earlier = earlier.opened(source, self.blueprints, hear, opened)
             self._opened = opened.pop_all()
 
     @classmethod
@@ -134,9 +140,11 @@ class KnowledgeBase:
             wait=wait,
             waiting=lambda path, holder: listener(Waiting(str(path), str(holder))),
         ):
+            recipe = earlier.recipe_of(self.source)
             for index in self.indexes:
                 if rebuild:
                     index.store.clear()
+                index.store.keep_recipe(recipe)
                 left = None if ends is None else max(0.0, ends - time.monotonic())
                 summaries.append(
                     sync(
@@ -149,6 +157,13 @@ class KnowledgeBase:
                     )
                 )
         return summaries
+
+    @property
+    def in_force(self) -> Settled:
+        """What is searched: indexes of earlier settings until the new ones are complete."""
+        if self._earlier and not all(index.store.is_complete for index in self.indexes):
+            return self._earlier
+        return Settled(self.source, self.blueprints, self.indexes)
 
     def absent(self) -> list[str]:
         """Why models cannot be asked at the moment, a sentence each; without them, words answer."""
@@ -189,11 +204,12 @@ class KnowledgeBase:
         find = partial(self._retrieved, query, self.most(limit), where, trace, exact=exact)
         if self._prefetch and trace is untraced:
             most = self.most(limit)
-            answer = self._prefetch.get(query, most, where, self.indexes, find, exact=exact)
+            indexes = self.in_force.indexes
+            answer = self._prefetch.get(query, most, where, indexes, find, exact=exact)
         else:
             answer = find()
         if self._topology and trace is untraced:
-            self._topology.remember(answer.hits, self.indexes)
+            self._topology.remember(answer.hits, self.in_force.indexes)
         state = self._state()
         return replace(
             answer,
@@ -354,13 +370,13 @@ class KnowledgeBase:
         exact: bool = False,
     ) -> Answer:
         """The query walk; `whole_files`: as configured unless it is said."""
-        results = self.source.results
+        results, now = self.source.results, self.in_force
         if whole_files is None:
             whole_files = results.return_full_content
         return retrieve(
             query,
-            exactly(self.indexes) if exact else self.indexes,
-            fuse=fusing(self.source, query),
+            exactly(now.indexes) if exact else now.indexes,
+            fuse=fusing(now.source, query),
             rules=self._topology.after(self._rules) if self._topology else self._rules,
             limit=limit,
             deduplicate=results.deduplicate,
@@ -373,18 +389,29 @@ class KnowledgeBase:
     def _disk(self) -> Disk:
         from ragkit.kb.freshness import Disk
 
-        return Disk(self.source.root, self.indexes)
+        return Disk(self.source.root, self.in_force.indexes)
 
     def _state(self) -> tuple[int, float | None]:
         """Generation, and when a file was last indexed; the latter is looked up once for each."""
-        generation = sum(index.store.generation for index in self.indexes)
+        indexes = self.in_force.indexes
+        generation = sum(index.store.generation for index in indexes)
         if self._indexed_at is None or self._indexed_at[0] != generation:
-            times = [at for index in self.indexes if (at := index.store.indexed_at) is not None]
+            times = [at for index in indexes if (at := index.store.indexed_at) is not None]
             self._indexed_at = generation, max(times, default=None)
         return self._indexed_at
 
     def _notes(self) -> list[Degraded]:
-        return [note for index in self.indexes if (note := self._unfinished(index))]
+        now = self.in_force
+        if now is self._earlier:
+            what = (
+                "the index of earlier settings answers until `ragkit index` has built the new one"
+            )
+            return [Degraded("index", what)]
+        notes = [note for index in self.indexes if (note := self._unfinished(index))]
+        if self.source != self.configured:
+            what = "an index of earlier settings was gone back to; `ragkit rollback` returns"
+            notes.append(Degraded("index", what))
+        return notes
 
     def _unfinished(self, index: Index) -> Degraded | None:
         """A note for an index that is not whole. Raises StoreMismatch where there is nothing."""

@@ -65,7 +65,7 @@ def unmatched(
         return None
     indexed = [
         record
-        for index in kb.indexes
+        for index in kb.in_force.indexes
         for record in index.store.records().values()
         if record.outcome == "indexed"
     ]

@@ -41,7 +41,7 @@ def packed(
     page = evidence.pack(
         query,
         answer.hits,
-        lambda path: chunks_of(kb.indexes, path),
+        lambda path: chunks_of(kb.in_force.indexes, path),
         max_tokens=max_tokens,
         question=question(kb, query, where, exact=exact),
         cursor=cursor,

@@ -118,6 +118,30 @@ class Blueprint:
                 raise
             fingerprint, dimensions = last
             strategies = tuple(_without_model(s, error) for s in strategies)
+        return self._index(source, strategies, fingerprint, dimensions, read_only)
+
+    def as_it_was(self, source: Source, fingerprint: str, dimensions: int | None) -> Index:
+        """An index of these settings that another version of ragkit may have made, to be searched.
+
+        By words alone where its model is away, or is another under the same name by now.
+        """
+        strategies = self.strategies
+        models = fingerprint.partition("-")[2]
+        try:
+            if models != _hash([embedder.fingerprint for embedder in self._embedders]):
+                raise ModelError("the model is another than the one that the index was made with")
+        except ModelError as error:
+            strategies = tuple(_without_model(s, error) for s in strategies)
+        return self._index(source, strategies, fingerprint, dimensions, read_only=True)
+
+    def _index(
+        self,
+        source: Source,
+        strategies: tuple[Strategy, ...],
+        fingerprint: str,
+        dimensions: int | None,
+        read_only: bool,
+    ) -> Index:
         chunking = filled_in(self.chunking)
         return Index(
             name=self.name,

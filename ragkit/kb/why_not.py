@@ -45,9 +45,9 @@ def why_not(
     """
     if not query.strip():
         raise QueryError("the query is empty", remedy="say what to look for")
-    known = {path for index in kb.indexes for path in index.store.records()}
+    known = {path for index in kb.in_force.indexes for path in index.store.records()}
     sought = expected(kb.source.root, str(path), line, known)
-    pairs = zip(kb.indexes, kb.blueprints, strict=True)
+    pairs = zip(kb.in_force.indexes, kb.in_force.blueprints, strict=True)
     standings = [standing(index, sought, blueprint.docs) for index, blueprint in pairs]
     last = max(found.last_line for found in standings)
     if sought.line is not None and 0 < last < sought.line:
@@ -64,7 +64,7 @@ def why_not(
             return replace(case, remedies=(back,))
         return _with_remedies(case)
     if not whole.is_open:
-        step = filtered(kb.indexes, sought, whole)
+        step = filtered(kb.in_force.indexes, sought, whole)
         case = replace(case, steps=(*case.steps, step))
         if not step.kept:
             summary = f"{sought.location} is no hit: {step.detail}"
@@ -128,7 +128,7 @@ class _Followed:
 
     def _depths(self) -> Iterator[Depth]:
         """Of each strategy that answered."""
-        for index in self.kb.indexes:
+        for index in self.kb.in_force.indexes:
             for strategy in index.strategies:
                 given = self.left.get(strategy.name)
                 if given is None:
@@ -141,7 +141,9 @@ class _Followed:
 
     def _later(self) -> list[tuple[str, list[Hit]]]:
         """The stages after the strategies, in order."""
-        names = {strategy.name for index in self.kb.indexes for strategy in index.strategies}
+        names = {
+            strategy.name for index in self.kb.in_force.indexes for strategy in index.strategies
+        }
         return [(stage, hits) for stage, hits in self.left.items() if stage not in names]
 
     def _stages(self) -> Iterator[Step]:

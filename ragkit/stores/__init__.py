@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ragkit.stores.schema import StoredIndex
     from ragkit.stores.sqlite import SqliteStore
 
-__all__ = ["compact", "indexes", "open"]
+__all__ = ["compact", "indexes", "open", "roll_back"]
 
 
 def open(
@@ -61,6 +61,13 @@ def indexes(path: Path) -> list[StoredIndex]:
         return store.indexes()
     finally:
         store.close()
+
+
+def roll_back(path: Path, name: str, *, wait: float = 5.0) -> StoredIndex:
+    """Let the index of that name answer that did before; see `migrating.roll_back`."""
+    from ragkit.stores.migrating import roll_back
+
+    return roll_back(path, name, wait=wait)
 
 
 def compact(path: Path, *, prune: bool = False, wait: float = 5.0) -> Compacted:

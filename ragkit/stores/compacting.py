@@ -14,7 +14,7 @@ from pathlib import Path
 import apsw
 
 from ragkit.errors import StoreError, StoreFull
-from ragkit.stores import codes, fitting, rows, schema, sizes, texts
+from ragkit.stores import codes, fitting, migrating, rows, schema, sizes, texts
 from ragkit.stores import connection as connections
 from ragkit.stores.connection import value
 from ragkit.types import Sizes
@@ -51,8 +51,9 @@ def compact(path: Path, *, prune: bool = False, wait: float = 5.0) -> Compacted:
 
     Lists of words are merged into one, codes are written anew where many were deleted, texts that
     an older ragkit stored plain are compressed, and the file is written anew without holes. With
-    `prune`, vectors of texts that no chunk has any more are forgotten; the next time such a text
-    comes, it is embedded again. `wait` is for how many seconds another writer is waited for.
+    `prune`, indexes of earlier settings are dropped, and vectors of texts that no chunk has any
+    more are forgotten; the next time such a text comes, it is embedded again. `wait` is for how
+    many seconds another writer is waited for.
 
     Raises StoreError where there is no database, StoreBusy while another process writes, StoreFull
     where the disk cannot take a second copy for as long as this takes.
@@ -132,6 +133,8 @@ def _tidied(connection: apsw.Connection, prune: bool) -> None:
     with _transaction(connection):
         indexes = schema.indexes(connection)
         if prune:
+            migrating.drop_kept(connection)
+            indexes = schema.indexes(connection)
             rows.forget_unused(connection, [index.id for index in indexes])
         for index in indexes:
             texts.pack_plain(connection, index.id)

@@ -145,16 +145,33 @@ class StoredIndex:
     fingerprint: str
     dimensions: int | None
     complete: bool
+    """Whether it is the one that answers."""
     created: float
     """Seconds since the epoch."""
+    kept: bool = False
+    """Whether it was the one that answered, before the one that does."""
+    recipe: str = ""
+    """The settings that it was made with, as `keep_recipe` was given them; "" where nobody said."""
+    instead_of: str = ""
+    """Fingerprint of the index from which was gone back to this one; "" where that is not so."""
+
+
+BUILDING, ANSWERING, KEPT = 0, 1, 2
+"""Values of `indexes.complete`. Of one name, one answers and one is kept at most."""
 
 
 def indexes(connection: apsw.Connection) -> list[StoredIndex]:
     """All indexes of the file, in the order in which they were made."""
     found: Any = connection.execute(
-        "select id, name, fingerprint, dimensions, complete, created from indexes order by id"
+        "select id, name, fingerprint, dimensions, complete, created, "
+        "(select value from meta where index_id = id and key = 'recipe'), "
+        "(select value from meta where index_id = id and key = 'instead_of') "
+        "from indexes order by id"
     )
-    return [StoredIndex(i, n, f, d, bool(c), t) for i, n, f, d, c, t in found]
+    return [
+        StoredIndex(i, n, f, d, c == ANSWERING, t, c == KEPT, recipe or "", instead or "")
+        for i, n, f, d, c, t, recipe, instead in found
+    ]
 
 
 def is_empty(connection: apsw.Connection, path: Path) -> bool:

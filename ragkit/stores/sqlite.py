@@ -23,6 +23,7 @@ from ragkit.stores import (
     descriptions,
     filed,
     fitting,
+    migrating,
     packing,
     rows,
     schema,
@@ -238,22 +239,20 @@ class SqliteStore(Database):
             writer.execute("update indexes set complete = 0 where id = ?", (index,))
 
     def complete(self) -> None:
-        """Let this index answer in the place of every other of its name, which are dropped.
+        """Let this index answer in the place of the one of its name that did, which is kept.
 
-        Also drops the embeddings and descriptions that were used longest ago, where more are kept
-        for no chunk than `rows.SPARE_EMBEDDINGS` and `descriptions.SPARE` allow, and gives back the
-        room that a build has left. Writes nothing where there is nothing to do.
+        The one that was kept before is dropped, and so are others that were begun. Also drops the
+        embeddings and descriptions that were used longest ago, where more are kept for no chunk
+        than `rows.SPARE_EMBEDDINGS` and `descriptions.SPARE` allow, and gives back the room that a
+        build has left. Writes nothing where there is nothing to do.
         """
-        state = [(i.fingerprint, i.complete) for i in self._namesakes()]
-        if not self._changed and state == [(self.fingerprint, True)]:
+        namesakes = self._namesakes()
+        was_complete = any(i.fingerprint == self.fingerprint and i.complete for i in namesakes)
+        others = [i for i in namesakes if i.fingerprint != self.fingerprint and not i.kept]
+        if not self._changed and was_complete and not others:
             return
         with self._writing() as (writer, index):
-            others = "select id from indexes where name = ? and id <> ?"
-            for (other,) in connections.query(writer, others, (self.name, index)):
-                schema.drop_index(writer, other)
-                writer.execute("delete from indexes where id = ?", (other,))
-                writer.execute("delete from meta where index_id = ?", (other,))
-            writer.execute("update indexes set complete = 1 where id = ?", (index,))
+            migrating.answer(writer, self.name, index)
             left = [i for (i,) in connections.query(writer, "select id from indexes")]
             rows.prune(writer, left)
             descriptions.prune(writer, left)
@@ -261,7 +260,7 @@ class SqliteStore(Database):
                 fitting.fit(writer, index, self.dimensions)
             lexical.optimize(writer, index)
         self._changed = False
-        if (self.fingerprint, True) not in state:
+        if not was_complete:
             compacting.give_back(writer, self.path)
 
     # ── packs ──
@@ -349,6 +348,11 @@ class SqliteStore(Database):
         """Remember something of this index, such as when it was last compared with the disk."""
         with self._writing() as (writer, index):
             writer.execute("insert or replace into meta values(?, ?, ?)", (index, key, value))
+
+    def keep_recipe(self, recipe: str) -> None:
+        """Remember the settings that this index is made with."""
+        if self.meta().get("recipe") != recipe:
+            self.set_meta("recipe", recipe)
 
     def check(self) -> list[str]:
         """What is wrong with the file or this index, a sentence each; [] for nothing. Slow."""

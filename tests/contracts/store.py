@@ -546,7 +546,13 @@ class StoreContract:
         assert paths(old.matching(["x"], 5, k1=1.2, b=0.75)) == [("a", 0)]
         new.complete()
         assert (new.is_complete, new.stale, new.answering_fingerprint) == (True, False, "b")
-        assert [index.fingerprint for index in new.indexes()] == ["b"]
+        found = [(index.fingerprint, index.complete, index.kept) for index in new.indexes()]
+        assert found == [("a", False, True), ("b", True, False)]
+        assert old.records().keys() == {"a"}, "who reads it goes on"
+        third = opened("c", dimensions=None)
+        third.replace(record("a"), [entry("a", 0, "z")])
+        third.complete()
+        assert [index.fingerprint for index in new.indexes()] == ["b", "c"]
         with pytest.raises(StoreMismatch, match="replaced"):
             old.records()
 
