@@ -15,7 +15,6 @@ from ragkit.events import (
     Event,
     Failed,
     Indexed,
-    Listener,
     Scanned,
     Shortened,
     Skipped,
@@ -60,7 +59,20 @@ def refreshed(
                 missing[event.skip.path] = event.skip.detail
             listener(event)
 
-        summaries = kb.index(listen, rebuild=rebuild, executor=executor, budget=budget, wait=wait)
+        try:
+            summaries = kb.index(
+                listen, rebuild=rebuild, executor=executor, budget=budget, wait=wait
+            )
+        except KeyboardInterrupt:
+            listener.stop()
+            if listener.stale:
+                left = listener.stale - listener.done
+                click.echo(
+                    f"stopped: {listener.done:,} of {listener.stale:,} files are indexed, "
+                    f"{left:,} are left; `ragkit index` goes on from here",
+                    err=True,
+                )
+            raise
     for path, detail in missing.items():  # an entry of `docs` that several indexes may have
         click.echo(f"{click.style('not there:', fg='yellow')} {path}: {detail}", err=True)
     _name("not indexed:", failures, shown=failures_shown)
@@ -78,26 +90,35 @@ def _name(mark: str, events: Sequence[Failed | Shortened], *, shown: int) -> Non
 
 
 @contextmanager
-def bar() -> Iterator[Listener]:
+def bar() -> Iterator[Bar]:
     """A listener that draws a progress bar on stderr; where stderr is no terminal, nothing."""
-    drawing = _Bar()
+    drawing = Bar()
     try:
         yield drawing
     finally:
         drawing.stop()
 
 
-class _Bar:
-    """Draws once there is work: a search that finds nothing stale shows no bar."""
+class Bar:
+    """Draws once there is work: a search that finds nothing stale shows no bar. And counts."""
 
     def __init__(self) -> None:
         self.progress: Progress | None = None
         self.task: TaskID | None = None
         self.described = 0
         self.embedded = 0
+        self.stale = 0
+        """Files of this walk that have to be read."""
+        self.done = 0
+        """Those that have been."""
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Indexed | Unchanged | Failed) or (
+            isinstance(event, Skipped) and event.size
+        ):
+            self.done += 1
         if isinstance(event, Scanned):
+            self.stale, self.done = event.stale, 0
             self.start(event)
         elif self.progress is None or self.task is None:
             return
