@@ -17,6 +17,7 @@ from test_cli import Ragkit
 from ragkit import KnowledgeBase
 from ragkit.claims import Claim
 from ragkit.errors import StoreBusy
+from ragkit.events import Indexed
 from ragkit.types import Hit
 
 
@@ -122,9 +123,7 @@ def test_what_there_is_no_time_for_is_named_and_comes_next_time(
     changed(project, 300)
     done = ragkit("search", "pelican", project, "--refresh", "1ms", "--json")
     told = json.loads(done.out or "{}")
-    assert told["stale"]
     assert told["looked_at_all"] is False
-    assert "not indexed yet: " in done.err
     assert "no time to look at all files; --refresh full" in done.err
     done = ragkit("search", "pelican", project, "--refresh", "full", "--json")
     told = json.loads(done.out)
@@ -132,6 +131,23 @@ def test_what_there_is_no_time_for_is_named_and_comes_next_time(
     assert told["looked_at_all"] is True
     assert {hit["freshness"] for hit in told["hits"]} == {"fresh"}
     assert told["generation"] > 0
+
+
+def test_files_that_there_was_no_time_for_are_named(project: Path) -> None:
+    with KnowledgeBase.open(project) as kb:
+        kb.index()
+        changed(project, 300)
+
+        def slowly(event: object) -> None:
+            if isinstance(event, Indexed):
+                time.sleep(1.6)
+
+        (summary,) = kb.index(slowly, budget=1.5)
+        assert summary.whole
+        assert summary.indexed == 1
+        assert len(summary.left) == 299
+        (summary,) = kb.index()
+        assert (summary.indexed, summary.left) == (299, ())
 
 
 def test_the_first_index_is_built_whole_whatever_the_budget(ragkit: Ragkit, project: Path) -> None:
@@ -204,3 +220,67 @@ def test_a_budget_of_a_walk_leaves_what_was_there(project: Path) -> None:
         assert summary.left == ()
         assert summary.whole
         assert not [hit for hit in kb.search("sunflower seeds") if "notes" in hit.chunk.path]
+
+
+# ── clocks, and files that change while they are read ──
+
+
+def test_a_clock_that_jumps_hides_no_change(project: Path) -> None:
+    path = project / "notes" / "todo.txt"
+    with KnowledgeBase.open(project) as kb:
+        kb.index()
+        for when in (time.time() + 10_000, time.time() - 10**8, 1.0, time.time() + 3 * 10**8):
+            path.write_text(f"A bittern booms at {when:.0f}.\n")
+            os.utime(path, (when, when))
+            kb.index()
+            assert f"{when:.0f}" in kb.search("bittern booms")[0].chunk.text
+            path.write_text(f"A bittern stays at {when:.0f}.\n")  # the same length and time
+            os.utime(path, (when, when))
+        kb.index()
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ragkit.files import content
+
+    path = project / "notes" / "todo.txt"
+    read = content._read_up_to
+
+    def meanwhile(*given: Any) -> bytes:
+        data = read(*given)
+        if b"sunflower" in data:
+            path.write_text("Somebody was faster: a kingfisher.\n")
+        return data
+
+    with KnowledgeBase.open(project) as kb:
+        monkeypatch.setattr(content, "_read_up_to", meanwhile)
+        kb.index()
+        monkeypatch.undo()
+        kb.index()
+        assert kb.search("kingfisher")[0].freshness == "fresh"
+        assert "sunflower" not in {word for h in kb.search("sunflower") for word in h.chunk.text}
+
+
+def test_a_file_that_becomes_a_folder_or_loses_its_permission(project: Path) -> None:
+    path = project / "notes" / "todo.txt"
+    with KnowledgeBase.open(project) as kb:
+        kb.index()
+        path.unlink()
+        path.mkdir()
+        (path / "inside.txt").write_text("An avocet wades.\n")
+        kb.index()
+        assert kb.search("avocet")[0].chunk.path == "notes/todo.txt/inside.txt"
+        assert "notes/todo.txt" not in kb.indexes[0].store.records()
+
+
+def test_roots_that_overlap_have_each_file_once(project: Path) -> None:
+    (project / "ragkit.yaml").write_text(
+        "rag:\n  one: {docs: [., ./src, src/feeder.py], strategies: [{type: bm25, limit: 9}]}\n"
+        "  two: {docs: [./src], strategies: [{type: bm25, limit: 9}]}\n"
+    )
+    for name, count in (("one", 1), ("two", 1)):
+        with KnowledgeBase.open(config=project / "ragkit.yaml", name=name) as kb:
+            kb.index()
+            hits = kb.search("is_squirrel", limit=9)
+            assert [h.chunk.path for h in hits].count("src/feeder.py") == count
