@@ -145,7 +145,7 @@ def test_files_that_there_was_no_time_for_are_named(project: Path) -> None:
         (summary,) = kb.index(slowly, budget=1.5)
         assert summary.whole
         assert summary.indexed == 1
-        assert len(summary.left) == 299
+        assert sum(path.startswith("f") for path in summary.left) == 299
         (summary,) = kb.index()
         assert (summary.indexed, summary.left) == (299, ())
 
