@@ -19,7 +19,8 @@ from ragkit import watcher as watching
 from ragkit.config.rag import Source
 from ragkit.errors import ConfigError, ModelUnreachable
 from ragkit.kb.places import default_source, sources
-from ragkit.watcher import Bell, Standby, Swept, Told, Trouble, Watcher, Watching, Well
+from ragkit.watcher import Standby, Swept, Told, Trouble, Watcher, Watching, Well, bell
+from ragkit.watcher.bell import Bell
 
 
 class Watch:
@@ -257,13 +258,30 @@ def test_an_edited_configuration_is_followed_and_a_broken_one_is_not(
     assert {path for path, _ in content(changed)} >= {"notes/more.txt", "src/feeder.py"}
 
 
+def test_a_named_file_and_a_folder_beside_it_are_both_watched(watch: Any, project: Path) -> None:
+    config = project / "ragkit.yaml"
+    config.write_text(CONFIG.format(docs="README.md, ./src, 'notes/*.txt'"))
+    one = watch(lambda: sources(config=config)).ready()
+    (source,) = sources(config=config)
+    (project / "src" / "deep").mkdir()
+    (project / "src" / "deep" / "x.py").write_text("def plunge(): pass\n")
+    one.until(lambda: ("src/deep/x.py", 0) in content(source))
+    (project / "README.md").write_text("# Gannets\n\nGannets plunge.\n")
+    one.until(lambda: "Gannets" in content(source)["README.md", 0][0])
+    (project / "notes" / "new.txt").write_text("A new note.\n")
+    one.until(lambda: ("notes/new.txt", 0) in content(source))
+    (project / "other.md").write_text("# Not asked for\n")
+    time.sleep(1)
+    assert ("other.md", 0) not in content(source)
+
+
 def test_without_events_it_polls_and_says_how_to_get_them(
     watch: Any, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*given: object) -> None:
         raise OSError(errno.ENOSPC, "inotify watch limit reached")
 
-    monkeypatch.setattr(watching, "_observer", refuse)
+    monkeypatch.setattr(watching, "observer", refuse)
     one = watch().ready()
     (trouble,) = one.heard(Trouble)
     assert "max_user_watches" in trouble.remedy
@@ -379,25 +397,25 @@ class Clock:
 
 def test_the_bell_waits_until_it_is_quiet_and_not_forever() -> None:
     clock = Clock()
-    bell = Bell(clock)
-    bell.ring("/a")
-    assert bell._due() == pytest.approx(clock.now + watching.QUIET)
+    rung = Bell(clock)
+    rung.ring("/a")
+    assert rung._due() == pytest.approx(clock.now + bell.QUIET)
     for _ in range(20):
         clock.now += 0.1
-        bell.ring("/a", "/b")
-    assert bell._due() <= 100 + watching.SOON
-    assert bell.heard(0) == {"/a", "/b"}
-    assert bell.heard(0) == set()
+        rung.ring("/a", "/b")
+    assert rung._due() <= 100 + bell.SOON
+    assert rung.heard(0) == {"/a", "/b"}
+    assert rung.heard(0) == set()
 
 
 def test_a_change_of_branch_is_waited_for() -> None:
     clock = Clock()
-    bell = Bell(clock)
+    rung = Bell(clock)
     for i in range(1_000):
         clock.now += 0.004
-        bell.ring(f"/{i}")
-    assert bell._due() == pytest.approx(clock.now + watching.QUIET)
+        rung.ring(f"/{i}")
+    assert rung._due() == pytest.approx(clock.now + bell.QUIET)
     clock.now += 0.1
-    bell.ring("/last")
-    clock.now = 100 + watching.LATE
-    assert len(bell.heard(0)) == 1_001
+    rung.ring("/last")
+    clock.now = 100 + bell.LATE
+    assert len(rung.heard(0)) == 1_001

@@ -12,11 +12,11 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from ragkit.claims import Claim
 from ragkit.config.rag import Source
@@ -24,21 +24,14 @@ from ragkit.errors import QueryError, RagkitError
 from ragkit.events import Event, Listener
 from ragkit.kb import KnowledgeBase
 from ragkit.part import Part
+from ragkit.watcher.bell import Bell
+from ragkit.watcher.eyes import folders_of, is_below, observer
+from ragkit.watcher.told import Standby, Swept, Tell, Told, Trouble, Watching, Well
 
 if TYPE_CHECKING:
     from ragkit.indexer import Summary
 
-QUIET = 0.15
-"""Seconds without an event after which what was heard of is looked at: one save is several."""
-
-SOON = 0.6
-"""Seconds after the first event at which it is looked at in any case, where few places are."""
-
-FEW = 50
-"""Places that are few. More are a change of branch or an installation, which is waited for."""
-
-LATE = 5.0
-"""Seconds for which more are waited for at most."""
+__all__ = ["Standby", "Swept", "Tell", "Told", "Trouble", "Watcher", "Watching", "Well"]
 
 MANY = 2_000
 """Places from which on everything is looked at."""
@@ -63,90 +56,6 @@ TICK = 0.25
 
 RULES = frozenset({".gitignore", ".ragkitignore", ".gitattributes", "exclude"})
 """Names of files that decide about others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """One walk, in which something was done."""
-
-    knowledge_base: str
-    summaries: tuple[Summary, ...]
-    events: tuple[Event, ...]
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Watching:
-    """From now on, every change is noticed."""
-
-    knowledge_base: str
-    root: str
-    polls: bool
-    """Whether by looking at everything again and again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standby:
-    """Another process watches a database; this one takes over when that one ends."""
-
-    database: str
-    holder: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something keeps it from working as it should; what is indexed stays, and it goes on."""
-
-    what: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Well:
-    """What was trouble is none any more."""
-
-    what: str
-
-
-Told: TypeAlias = Swept | Watching | Standby | Trouble | Well
-Tell: TypeAlias = Callable[[Told], None]
-
-
-class Bell:
-    """Collects places that something was heard of, from any thread, until it is quiet."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._rung = threading.Condition()
-        self._places: set[str] = set()
-        self._first = self._last = 0.0
-
-    def ring(self, *places: str) -> None:
-        """Something happened there."""
-        with self._rung:
-            self._last = self._clock()
-            if not self._places:
-                self._first = self._last
-            self._places.update(places)
-            self._rung.notify_all()
-
-    def heard(self, timeout: float) -> set[str]:
-        """What it was rung for, once that is over; nothing after `timeout` seconds."""
-        ends = self._clock() + timeout
-        with self._rung:
-            while True:
-                now = self._clock()
-                due = self._due() if self._places else ends
-                if self._places and now >= due:
-                    places, self._places = self._places, set()
-                    return places
-                if now >= ends:
-                    return set()
-                self._rung.wait(max(0.001, min(due, ends) - now))
-
-    def _due(self) -> float:
-        most = SOON if len(self._places) <= FEW else LATE
-        return min(self._last + QUIET, self._first + most)
 
 
 @dataclass(slots=True)
@@ -214,7 +123,7 @@ class Watcher:
                 self._open_eyes(watched)
             everything = len(places) > MANY or any(map(_decides, places))
             for one in watched:
-                mine = {place for place in places if _is_below(place, one.folders)}
+                mine = {place for place in places if is_below(place, one.folders)}
                 if (everything and mine) or self._is_due(one):
                     self._look(one, None)
                 elif mine:
@@ -256,7 +165,7 @@ class Watcher:
             return
         self._seen = [_identity(folder) for one in watched for folder in one.folders]
         try:
-            self._observer = _observer(self.bell, watched)
+            self._observer = observer(self.bell, _together(watched), _databases(watched))
         except OSError as error:
             self._polls = True
             if error.errno in (errno.ENOSPC, errno.EMFILE):
@@ -292,7 +201,7 @@ class Watcher:
         claims = [Claim(database, "watch") for database in databases]
         for claim in claims:
             opened.callback(claim.release)
-        return _Watched(kb, _folders(source), claims)
+        return _Watched(kb, folders_of(source), claims)
 
     def _claimed(self, watched: Sequence[_Watched], stop: threading.Event) -> bool:
         """Wait until nobody else watches these databases; whether this process does now."""
@@ -344,84 +253,9 @@ class Watcher:
             self._tell(Well(f"over: {message}"))
 
 
-def _observer(bell: Bell, watched: Sequence[_Watched]) -> Any:
-    """A running observer of all folders. Raises OSError where there cannot be one."""
-    # 60 ms that nobody else waits for
-    from watchdog import events
-    from watchdog.observers import Observer
-
-    own = {
-        os.path.realpath(blueprint.database) for one in watched for blueprint in one.kb.blueprints
-    }
-
-    class Handler(events.FileSystemEventHandler):
-        def on_any_event(self, event: events.FileSystemEvent) -> None:
-            for told in (event.src_path, event.dest_path):
-                place = os.fsdecode(told)
-                if place and _matters(place, own):
-                    bell.ring(place)
-
-    wanted = [
-        *(events.FileCreatedEvent, events.FileModifiedEvent, events.FileClosedEvent),
-        *(events.FileMovedEvent, events.FileDeletedEvent),
-        *(events.DirCreatedEvent, events.DirMovedEvent, events.DirDeletedEvent),
-    ]
-    observer = Observer()
-    handler = Handler()
-    folders: dict[str, bool] = {}
-    for one in watched:
-        for folder, deep in one.folders.items():
-            folders[folder] = folders.get(folder, False) or deep
-    try:
-        for folder, deep in folders.items():
-            others = {f: d for f, d in folders.items() if f != folder}
-            if not _is_below(folder, others) and os.path.isdir(folder):
-                observer.schedule(handler, folder, recursive=deep, event_filter=wanted)
-        observer.start()
-    except BaseException:
-        observer.unschedule_all()
-        raise
-    return observer
-
-
-def _matters(place: str, own: set[str]) -> bool:
-    """Whether a place can be anything but git's or ragkit's own."""
-    if "/.git/" in place.replace(os.sep, "/"):
-        return os.path.basename(place) == "exclude"
-    return not any(place == path or place.startswith(path + "-") for path in own) and not (
-        place.endswith((".index-lock", ".watch-lock"))
-    )
-
-
 def _decides(place: str) -> bool:
     """Whether what lies there may decide about other files."""
     return os.path.basename(place) in RULES
-
-
-def _folders(source: Source) -> dict[str, bool]:
-    """Folders in which something may belong in the knowledge base, without links.
-
-    And whether it may also lie below: of a file that is named, only its folder matters.
-    """
-    found: dict[str, bool] = {}
-    docs = [*source.docs, *(doc for strategy in source.strategies for doc in strategy.docs)]
-    for entry in docs or ["."]:
-        place = os.path.join(source.root, os.path.expanduser(entry))
-        deep = not os.path.isfile(place)
-        while any(sign in place for sign in "*?[") or not os.path.isdir(place):
-            place, above = os.path.dirname(place), place
-            if place == above:
-                break
-        place = os.path.realpath(place)
-        found[place] = found.get(place, False) or deep
-    return found
-
-
-def _is_below(place: str, folders: Mapping[str, bool]) -> bool:
-    """Whether a place is one of the folders, or lies where events of one matter."""
-    if place in folders or os.path.dirname(place) in folders:
-        return True
-    return any(deep and place.startswith(f.rstrip(os.sep) + os.sep) for f, deep in folders.items())
 
 
 def _identity(folder: str) -> object:
@@ -439,3 +273,17 @@ def _stamp(file: str | Path) -> object:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _together(watched: Sequence[_Watched]) -> dict[str, bool]:
+    """The folders of all of them."""
+    folders: dict[str, bool] = {}
+    for one in watched:
+        for folder, deep in one.folders.items():
+            folders[folder] = folders.get(folder, False) or deep
+    return folders
+
+
+def _databases(watched: Sequence[_Watched]) -> set[str]:
+    """Where their databases are, without links."""
+    return {os.path.realpath(b.database) for one in watched for b in one.kb.blueprints}
