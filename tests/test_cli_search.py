@@ -72,7 +72,7 @@ def test_a_pack_in_json_has_the_documented_shape(ragkit: Ragkit, project: Path) 
     assert done.err == ""
     assert set(pack) == {
         "version", "query", "knowledge_base", "root", "passages", "tokens", "max_tokens", "cursor",
-        "left_out", "degraded", "seconds", "stale", "looked_at_all",
+        "left_out", "degraded", "seconds", "stale", "looked_at_all", "generation", "indexed_at",
     }  # fmt: skip
     assert sum(passage["tokens"] for passage in pack["passages"]) == pack["tokens"] <= 60
     for passage in pack["passages"]:

@@ -22,6 +22,8 @@ def as_json(
         "query": pack.query,
         "knowledge_base": kb.source.name,
         "root": kb.source.root,
+        "generation": pack.generation,
+        "indexed_at": pack.indexed_at,
         "passages": [_passage(passage, ranks) for passage in pack.passages],
         "tokens": pack.tokens,
         "max_tokens": pack.max_tokens,

@@ -82,6 +82,9 @@ class Pack:
     degraded: tuple[Degraded, ...] = ()
     stages: tuple[tuple[str, float], ...] = ()
     """(stage, seconds) of the search, in the order that they ran."""
+    generation: int = -1
+    """As of an answer; so is the next."""
+    indexed_at: float | None = None
 
 
 def pack(

@@ -252,10 +252,13 @@ class KnowledgeBase:
             cursor,
             exact=exact,
         )
+        state = self._state()
         return replace(
             page,
             passages=self._disk().passages(page.passages),
             degraded=(*notes, *page.degraded),
+            generation=state[0],
+            indexed_at=state[1],
         )
 
     def most(self, limit: int | None = None) -> int:
