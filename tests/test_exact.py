@@ -160,7 +160,7 @@ def test_other_precision_is_another_index_that_takes_over(opened: Any) -> None:
     opened(STATIC)
     kb = opened(replace(STATIC, exact=True))
     assert kb.indexes[0].store.is_complete
-    assert len(kb.indexes[0].store.indexes()) == 1
+    assert [index.kept for index in kb.indexes[0].store.indexes()] == [True, False]
     assert kb.search("squirrel weight", limit=1)[0].chunk.path == "src/feeder.py"
 
 
