@@ -45,6 +45,9 @@ end, and the server's requests are filled from several such batches anyway."""
 FEW = 4
 """Batches that are done before an executor of processes would have started."""
 
+FEW_FILES = 500
+"""Files that are looked up one by one; of more, all that the store knows is read."""
+
 AHEAD = 6
 """Batches that may be under way or waiting to be stored: a bound on memory, not on speed."""
 
@@ -103,7 +106,7 @@ def scan(index: Index, part: Part | None = None, until: float | None = None) -> 
     With `part`, only what it covers. Nothing more is looked at `until` then, as `time.monotonic`
     tells it.
     """
-    records = index.store.records()
+    records = index.store.records(part.paths if part else None)
     files: dict[str, File] = {}
     skips: list[Skip] = []
     whole = True
@@ -316,7 +319,7 @@ def _prepare_all(
     index: Index, files: Sequence[File], listener: Listener, executor: Executor | None
 ) -> Generator[Prepared, None, None]:
     """Prepared files; with an executor or threads, batches run ahead of the caller."""
-    digests = _digests(index.store)
+    digests = _digests(index.store, files)
     work = partial(
         prepare,
         read=index.read,
@@ -366,11 +369,12 @@ def _in_threads(
             yield from prepared
 
 
-def _digests(store: Store) -> dict[str, str]:
-    """Digests of the files whose chunks are in the index as they were read."""
+def _digests(store: Store, files: Sequence[File]) -> dict[str, str]:
+    """Digests of those of the files whose chunks are in the index as they were read."""
+    some = [file.path for file in files] if len(files) < FEW_FILES else None
     return {
         path: record.digest
-        for path, record in store.records().items()
+        for path, record in store.records(some).items()
         if record.outcome == "indexed"
     }
 

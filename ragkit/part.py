@@ -23,6 +23,13 @@ class Part:
         """Whether one of them lies below."""
         return location in self._above
 
+    @property
+    def paths(self) -> list[str] | None:
+        """Its places as an index has them; None where one of them is around everything."""
+        found = [os.path.relpath(place, self._root).replace(os.sep, "/") for place in self.places]
+        around = any(path == "." or set(path.split("/")) == {".."} for path in found)
+        return None if around else found
+
     def includes(self, path: str) -> bool:
         """Whether it covers what has this path in an index."""
         return self.covers(os.path.normpath(os.path.join(self._root, path)))

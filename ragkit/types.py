@@ -405,7 +405,7 @@ class Store(Memory, Protocol):
     """What is remembered of one index. Writes come from one thread, reads from any."""
 
     def records(self, paths: Sequence[str] | None = None) -> dict[str, Record]:
-        """Every file that was looked at, by path; or those of some paths."""
+        """Every file that was looked at, by path; or those of some paths, and of what is below."""
 
     def replace(self, record: Record, entries: Sequence[Entry]) -> None:
         """Put a file's entries in the place of all it had, in one transaction."""

@@ -65,3 +65,10 @@ def test_a_name_that_begins_like_another_is_not_in_it(tree: Path) -> None:
     assert not part.includes("ab/f.py")
     assert part.holds(str(tree))
     assert not part.holds(str(tree / "ab"))
+
+
+def test_places_are_known_by_their_paths_unless_they_are_around_everything(tree: Path) -> None:
+    assert Part(tree, [str(tree / "a" / "b")]).paths == ["a/b"]
+    assert Part(tree, [str(tree.parent / "beside")]).paths == ["../beside"]
+    assert Part(tree, [str(tree / "a"), str(tree)]).paths is None
+    assert Part(tree, [str(tree.parent)]).paths is None

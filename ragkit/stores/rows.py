@@ -47,19 +47,25 @@ def state(connection: apsw.Connection, index: int, file: Hashable = None) -> Sta
 def read_records(
     connection: apsw.Connection, index: int, paths: Sequence[str] | None = None
 ) -> dict[str, Record]:
-    """Every file that was looked at, by path; or those of some paths."""
+    """Every file that was looked at, by path; or those of some paths, and of what is below."""
     columns = "path, digest, size, mtime_ns, language, outcome, reason, indexed_at"
     sql = f"select {columns} from documents_{index}"
     if paths is None:
         rows = query(connection, sql)
     else:
-        one = f"{sql} where path = ?"
-        rows = [row for path in paths for row in query(connection, one, (to_sql(path),))]
+        some = f"{sql} where path = ? or (path > ? and path < ?) or (path > ? and path < ?)"
+        rows = [row for path in paths for row in query(connection, some, _below(path))]
     records = (
         Record(from_sql(path), digest, size, mtime, language, outcome, from_sql(reason), at)
         for path, digest, size, mtime, language, outcome, reason, at in rows
     )
     return {record.path: record for record in records}
+
+
+def _below(path: str) -> list[str | bytes]:
+    """A path, and the bounds of what lies below it, as texts and as the blobs of odd names."""
+    first, end = (f"{path}{sign}".encode("utf-8", "surrogatepass") for sign in "/0")  # 0 follows /
+    return [to_sql(path), to_sql(from_sql(first)), to_sql(from_sql(end)), first, end]
 
 
 def write_record(connection: apsw.Connection, index: int, record: Record) -> int:

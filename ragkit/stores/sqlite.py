@@ -57,7 +57,7 @@ class SqliteStore(Database):
     # ── what is stored ──
 
     def records(self, paths: Sequence[str] | None = None) -> dict[str, Record]:
-        """Every file that was looked at, by path; or those of some paths."""
+        """Every file that was looked at, by path; or those of some paths, and of what is below."""
         with self._reading() as (reader, index):
             return {} if index is None else rows.read_records(reader.sql, index, paths)
 

@@ -526,6 +526,16 @@ class StoreContract:
         assert code.is_complete
         assert docs.is_complete
 
+    def test_records_of_some_paths_are_those_and_what_is_below(self, store: Any) -> None:
+        every = ["a", "a/b", "a/b/c", "a.b", "a0", "ab", "a/\udcff", "z%_/x", "é/x", "../up/x"]
+        for path in every:
+            store.note(record(path))
+        assert set(store.records()) == set(every)
+        assert set(store.records(["a"])) == {"a", "a/b", "a/b/c", "a/\udcff"}
+        assert set(store.records(["a/b", "é", "nothing"])) == {"a/b", "a/b/c", "é/x"}
+        assert set(store.records(["z%_", "../up"])) == {"z%_/x", "../up/x"}
+        assert store.records([]) == {}
+
     def test_embeddings_are_shared_by_all_indexes(self, opened: Opened) -> None:
         known = entry("a", 0, "x", unit(1, 2))
         opened().replace(record("a"), [known])
