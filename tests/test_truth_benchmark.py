@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,6 +43,7 @@ def test_readers_beside_a_writer_see_whole_files_and_no_error(tmp_path: Path) ->
     assert run["chunks_of_new"] > 30, "one chunk a file would prove nothing"
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_a_pack_has_what_has_not_changed_since(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

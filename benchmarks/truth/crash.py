@@ -86,6 +86,8 @@ class Trial:
         (self.database,) = self.cache.glob("tree-*.db")
         self.source: Source = at(self.root, self.database)
         processes.ragkit(["pack", str(self.pack), str(self.root)], self.cache)
+        self.starting = processes.ragkit(["status", str(self.root)], self.cache).wall
+        """Seconds, about, until a command begins its work: this one only looks."""
 
     def index(self) -> None:
         """Bring the index up to the disk. Raises RuntimeError where it fails."""
@@ -124,12 +126,18 @@ class Trial:
         }
 
     def kill(self, name: str) -> Kills:
-        """Kill one command again and again, each time at another instant of its run."""
+        """Kill one command again and again, each time at another instant of its run.
+
+        One kill of four is at any instant, the others are not before a command can have begun its
+        work.
+        """
         arguments, before, saving = self.commands()[name]
         done = Kills(self._takes(arguments, before, saving))
         while done.kills < self.size.kills and done.too_late < 3 * self.size.kills:
             before()
-            after = self.chance.uniform(0, done.seconds)
+            # mostly when it has begun its work: before that there is little to break
+            begun = min(self.starting, done.seconds) if done.kills % 4 else 0.0
+            after = self.chance.uniform(begun, done.seconds)
             if not self._killed(arguments, after, self.save if saving else None):
                 done.too_late += 1
                 continue

@@ -60,7 +60,7 @@ class Seen:
     """Fresh hits whose lines were others on the disk."""
     edits: Counter[str] = field(default_factory=Counter)
     settled: list[float] = field(default_factory=list)
-    """Seconds from the last edit until the index was right."""
+    """Seconds from the last edit until the index was right; no less than a scratch build takes."""
     problems: list[str] = field(default_factory=list)
 
     def ask(self, kb: KnowledgeBase, root: Path, chance: random.Random) -> None:
