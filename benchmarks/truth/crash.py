@@ -27,6 +27,10 @@ WATCHED = 1.0
 """Seconds for which a watch is killed at any instant, beside the time that an index run takes."""
 
 
+LATE = 10
+"""Kills of processes that had ended, for each that counts, after which a command is given up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """How much is done."""
@@ -135,10 +139,10 @@ class Trial:
         """
         arguments, before, saving = self.commands()[name]
         done = Kills(self._takes(arguments, before, saving))
-        while done.kills < self.size.kills and done.too_late < 3 * self.size.kills:
+        while done.kills < self.size.kills and done.too_late < LATE * self.size.kills:
             before()
             # mostly when it has begun its work: before that there is little to break
-            begun = min(self.starting, done.seconds) if done.kills % 4 else 0.0
+            begun = min(self.starting, done.seconds / 2) if done.kills % 4 else 0.0
             after = self.chance.uniform(begun, done.seconds)
             if not self._killed(arguments, after, self.save if saving else None):
                 done.too_late += 1
