@@ -81,12 +81,16 @@ class _Memory(threading.Thread):
 
     def run(self) -> None:
         while not self._stopped.wait(SAMPLED_EVERY):
-            used = sum(_share(process) for process in _tree(self.process))
-            self.peak = max(self.peak, used / 1e6)
+            self.peak = max(self.peak, held(self.process))
 
     def stop(self) -> None:
         self._stopped.set()
         self.join()
+
+
+def held(process: int) -> float:
+    """MB that a process and its descendants hold now, as `Run.memory` counts; 0 where not told."""
+    return sum(_share(one) for one in _tree(process)) / 1e6
 
 
 def _tree(process: int) -> list[int]:
