@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +17,7 @@ from failing_disk import FailingDisk
 
 from ragkit import stores
 from ragkit.errors import StoreBusy, StoreError, StoreFull, StoreMismatch
+from ragkit.stores import connection
 from ragkit.stores.sqlite import SqliteStore
 
 Change: TypeAlias = Callable[[SqliteStore], None]
@@ -353,3 +356,45 @@ def test_a_database_in_another_journal_mode_is_put_back(built: Path) -> None:
     other = apsw.Connection(str(built))
     assert other.pragma("journal_mode") == "wal"
     other.close()
+
+
+FOUND = """
+import os, signal, sys
+import apsw
+from ragkit.stores import schema
+founding = apsw.Connection(sys.argv[1])
+founding.execute("pragma page_size = 8192")
+founding.execute("pragma cache_size = 1")  # so that pages are written before the commit
+founding.execute("begin exclusive")
+schema.create(founding)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_process_that_was_killed_while_it_founded_the_file_leaves_an_empty_one(
+    tmp_path: Path, read_only: bool
+) -> None:
+    path = tmp_path / "x.db"
+    subprocess.run([sys.executable, "-c", FOUND, str(path)], check=False)
+    assert path.with_name("x.db-journal").stat().st_size > 0
+    store = stores.open(path, "code", "a", D, read_only=read_only)
+    assert store.records() == {}
+    assert store.check() == []
+    store.close()
+    writer = stores.open(path, "code", "a", D)
+    writer.note(record("a"))
+    assert set(writer.records()) == {"a"}
+    writer.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_where_that_cannot_be_undone_the_file_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.db"
+    subprocess.run([sys.executable, "-c", FOUND, str(path)], check=False)
+    monkeypatch.setattr(connection, "_may_make_files", lambda folder: False)
+    with pytest.raises(StoreError, match="unfinished changes"):
+        stores.open(path, "code", "a", D, read_only=True)

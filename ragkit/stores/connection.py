@@ -101,6 +101,9 @@ def reader(path: Path, *, wait: float) -> tuple[apsw.Connection, File | None]:
             connection = _ours(path, wait)
         except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError) as error:
             code = getattr(error, "extendedresult", 0)
+            if code == apsw.SQLITE_READONLY_ROLLBACK and _may_make_files(path.parent):
+                _undo(path, wait)
+                continue
             full = code == apsw.SQLITE_IOERR_SHMSIZE and not log_size(path)
             if isinstance(error, apsw.IOError) and not full:
                 raise
@@ -118,6 +121,19 @@ def reader(path: Path, *, wait: float) -> tuple[apsw.Connection, File | None]:
     return connection, None
 
 
+def _undo(path: Path, wait: float) -> None:
+    """Undo what a process had begun that was killed while it founded the file.
+
+    Then there is no log yet but a journal, which SQLite brings in before anything is read, and only
+    where it may write. Raises apsw.Error where it cannot.
+    """
+    connection = _connect(path, apsw.SQLITE_OPEN_READWRITE, wait)
+    try:
+        connection.pragma("user_version")
+    finally:
+        connection.close()
+
+
 def _ours(path: Path, wait: float, *, immutable: bool = False) -> apsw.Connection | None:
     """A reader of a file that is ragkit's; None where it is empty.
 
@@ -125,7 +141,7 @@ def _ours(path: Path, wait: float, *, immutable: bool = False) -> apsw.Connectio
     readers and writers agree. Readers go without it there: the file is `immutable`, as far as
     `which` does not tell.
     """
-    if immutable and log_size(path):
+    if immutable and (log_size(path) or _size(path.with_name(path.name + "-journal"))):
         raise StoreError(
             f"{path}: has unfinished changes, and its folder may not be written",
             remedy="allow writing to the folder once, or copy both files elsewhere",
@@ -170,8 +186,12 @@ def which(path: Path, *, closely: bool = False) -> File | None:
 
 def log_size(path: Path) -> int:
     """Bytes of the log beside the file; 0 where there is none."""
+    return _size(path.with_name(path.name + "-wal"))
+
+
+def _size(path: Path) -> int:
     try:
-        return path.with_name(path.name + "-wal").stat().st_size
+        return path.stat().st_size
     except OSError:
         return 0
 
