@@ -119,6 +119,14 @@ def _packs(of: dict[str, Any]) -> Iterator[Row]:
         )
         yield "… files that both packs have", f"{pack['same_files']} of {of['files']}", ""
     yield f"size of a pack of {of['embeddings']:,} embeddings", f"{of['pack_mb']:.1f} MB", ""
+    if "releases" in of:
+        pack = of["releases"]
+        yield (
+            f"pack of {pack['package']} {pack['earlier']}: chunks of {pack['later']} in it",
+            f"{pack['share_of_chunks'] * 100:.1f} % of {pack['chunks']:,}",
+            "95 %",
+        )
+        yield "… files that both packs have", f"{pack['same_files']} of {pack['later_files']}", ""
 
 
 PARTS: dict[str, tuple[str, Callable[[dict[str, Any]], Iterator[Row]]]] = {

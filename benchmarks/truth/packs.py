@@ -1,4 +1,8 @@
-"""What the pack of an earlier commit of this repository has of the chunks of the present one."""
+"""What the pack of an earlier commit or release has of the chunks of a later one.
+
+This repository is young, and its commits change much; two releases of a settled package, seven
+weeks apart, are nearer to what a team has.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import processes
+from benchmarks.releases import Release, fetch, members
 from benchmarks.truth.state import at
 from ragkit import KnowledgeBase
 
@@ -23,9 +28,25 @@ class Size:
     """How many commits ago packs were made."""
     paths: tuple[str, ...] = ()
     """Of the repository; () for all of it."""
+    releases: bool = True
+    """Whether two releases of another's package are compared, too; they are downloaded."""
 
 
-QUICK = Size(back=(5,), paths=("ragkit/kb", "ragkit/cli"))
+QUICK = Size(back=(5,), paths=("ragkit/kb", "ragkit/cli"), releases=False)
+
+
+EARLIER = Release(
+    "pypi",
+    "sqlalchemy",
+    "2.0.40",
+    "d827099289c64589418ebbcaead0145cd19f4e3e8a93919a0100247af245fa00",
+)
+LATER = Release(
+    "pypi",
+    "sqlalchemy",
+    "2.0.41",
+    "edba70118c4be3c2b1f90754d308d0b79c6fe2c0fdc52d8ddf603916f83f4db9",
+)
 
 
 def commit(revision: str) -> str:
@@ -56,9 +77,8 @@ class Packed:
     """Bytes."""
 
 
-def packed(revision: str, size: Size, folder: Path) -> Packed:
-    """Index the files of a commit and pack their embeddings."""
-    root = checked_out(revision, size.paths, folder / "tree")
+def packed(root: Path, folder: Path) -> Packed:
+    """Index files and pack their embeddings below a folder."""
     place = folder / "pack"
     with KnowledgeBase(at(root, folder / "index.db")) as kb:
         kb.index()
@@ -70,8 +90,10 @@ def packed(revision: str, size: Size, folder: Path) -> Packed:
 def measure(folder: Path, size: Size) -> dict[str, Any]:
     """The present commit, with the pack of each earlier one taken in before it is indexed."""
     head = commit("HEAD")
-    present = packed(head, size, folder / "head")
+    present = packed(checked_out(head, size.paths, folder / "head" / "tree"), folder / "head")
+    releases = {"releases": _releases(folder / "releases")} if size.releases else {}
     return {
+        **releases,
         "commit": head,
         "paths": size.paths,
         "embeddings": present.embeddings,
@@ -84,13 +106,34 @@ def measure(folder: Path, size: Size) -> dict[str, Any]:
 def _since(back: int, present: Packed, size: Size, folder: Path) -> dict[str, Any]:
     """What a pack of so many commits ago has."""
     before = commit(f"HEAD~{back}")
-    earlier = packed(before, size, folder / str(back))
+    tree = checked_out(before, size.paths, folder / str(back) / "tree")
+    earlier = packed(tree, folder / str(back))
     root = checked_out("HEAD", size.paths, folder / f"{back}-head")
-    with KnowledgeBase(at(root, folder / f"{back}-head.db")) as kb:
+    return {"commit": before, **_shared(earlier, present, root, folder / f"{back}-head.db")}
+
+
+def _releases(folder: Path) -> dict[str, Any]:
+    """What the pack of one release has of the next."""
+    trees = {}
+    for release in (EARLIER, LATER):
+        trees[release] = folder / release.version
+        for path, content in members(fetch(release, folder / "downloads")):
+            place = trees[release] / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+    earlier = packed(trees[EARLIER], folder / "earlier")
+    later = packed(trees[LATER], folder / "later")
+    found = _shared(earlier, later, trees[LATER], folder / "taken.db")
+    named = {"earlier": EARLIER.version, "later": LATER.version, "package": LATER.name}
+    return {**named, "later_files": len(later.files), **found}
+
+
+def _shared(earlier: Packed, present: Packed, root: Path, database: Path) -> dict[str, Any]:
+    """What a pack has of files, and of the pack that is made of these."""
+    with KnowledgeBase(at(root, database)) as kb:
         (taken,) = kb.unpack_embeddings(earlier.folder)
         (summary,) = kb.index()
     return {
-        "commit": before,
         "embeddings": taken.embeddings,
         "taken_in": taken.new,
         "chunks": summary.chunks,
