@@ -31,8 +31,9 @@ MANIFEST = "manifest.json"
 KEY = 16
 """Bytes of a key."""
 
-PART = 4_096
-"""Embeddings of a part, about: as many as keys begin alike in a few bits."""
+PART = 256
+"""Embeddings of a part, at most about: as many as keys begin alike in a few bits. Few, since those
+that a commit changes are scattered over all parts; a million make 4,096 files."""
 
 REMEDY = "make it again with `ragkit pack`, or fetch all of it"
 
