@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,15 @@ class Trial:
         with KnowledgeBase(self.source) as kb:
             kb.index()
 
+    def other_settings(self) -> None:
+        """Leave a database whose index was made with other settings."""
+        self.forget()
+        strategies = tuple(
+            replace(one, chunking=replace(one.chunking, size=400)) for one in self.source.strategies
+        )
+        with KnowledgeBase(replace(self.source, strategies=strategies)) as kb:
+            kb.index()
+
     def save(self) -> None:
         """Change one file."""
         path = self.chance.choice(trees.files(self.root))
@@ -126,6 +135,7 @@ class Trial:
         return {
             "index, from nothing": (["index", root], self.forget, False),
             "index, update": (["index", root], self.churn, False),
+            "index, other settings": (["index", root], self.other_settings, False),
             "watch": (["watch", root], self.churn, True),
             "compact": (["compact", root, "--prune"], self.indexed_churn, False),
             "unpack": (["unpack", str(self.pack), root], self.forget, False),
