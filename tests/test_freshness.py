@@ -89,6 +89,24 @@ def test_of_equal_texts_the_nearest_is_meant(project: Path) -> None:
     assert {hit.freshness for hit in after} == {"fresh"}
 
 
+def test_what_another_process_indexes_meanwhile_is_no_proof_of_what_was_found(
+    indexed: KnowledgeBase, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = project / "src" / "feeder.py"
+    retrieved = KnowledgeBase._retrieved
+
+    def slowly(self: KnowledgeBase, *given: Any, **options: Any) -> Any:
+        found = retrieved(self, *given, **options)
+        path.write_text("def nothing_of_it():\n    return 'a grebe'\n")
+        with KnowledgeBase.open(project) as other:
+            other.index()
+        return found
+
+    monkeypatch.setattr(KnowledgeBase, "_retrieved", slowly)
+    states = {h.chunk.path: h.freshness for h in indexed.search("is_squirrel weigh")}
+    assert states["src/feeder.py"] == "changed"
+
+
 def test_no_returned_line_differs_from_the_disk_after_random_edits(
     indexed: KnowledgeBase, project: Path
 ) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ragkit.config.rag import Source
 from ragkit.errors import QueryError, StoreMismatch
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "KnowledgeBase"]
 
+T = TypeVar("T")
+
 LONG = 30.0
 """Seconds for which another process that indexes is waited for where that is all there is to do."""
 
@@ -71,7 +73,7 @@ class KnowledgeBase:
         self._reranking = reranking(source, hear)
         self._prefetch = prefetching(source)
         self._topology = topology(source)
-        self._indexed_at: tuple[int, float | None] | None = None
+        self._last_indexed: tuple[int, float | None] | None = None
         with ExitStack() as opened:
             for blueprint in self.blueprints:
                 opened.callback(blueprint.let_go)
@@ -200,7 +202,7 @@ class KnowledgeBase:
     ) -> Answer:
         """As `search`, with the stages, their times, and what had to be left out."""
         where = self.narrowed(where)
-        notes = self._notes()
+        notes, before = self._notes(), self._generation()
         find = partial(self._retrieved, query, self.most(limit), where, trace, exact=exact)
         if self._prefetch and trace is untraced:
             most = self.most(limit)
@@ -210,13 +212,12 @@ class KnowledgeBase:
             answer = find()
         if self._topology and trace is untraced:
             self._topology.remember(answer.hits, self.in_force.indexes)
-        state = self._state()
         return replace(
             answer,
-            hits=self._disk().hits(answer.hits),
+            hits=self._compared(before, lambda disk: disk.hits(answer.hits)),
             degraded=(*notes, *answer.degraded),
-            generation=state[0],
-            indexed_at=state[1],
+            generation=before,
+            indexed_at=self._indexed_at(),
         )
 
     def pack(
@@ -238,7 +239,7 @@ class KnowledgeBase:
         """
         from ragkit.kb.packing import packed
 
-        notes = self._notes()
+        notes, before = self._notes(), self._generation()
         reads_all = self._reranking is not None and not self._reranking.top_k
         page = packed(
             self,
@@ -252,13 +253,12 @@ class KnowledgeBase:
             cursor,
             exact=exact,
         )
-        state = self._state()
         return replace(
             page,
-            passages=self._disk().passages(page.passages),
+            passages=self._compared(before, lambda disk: disk.passages(page.passages)),
             degraded=(*notes, *page.degraded),
-            generation=state[0],
-            indexed_at=state[1],
+            generation=before,
+            indexed_at=self._indexed_at(),
         )
 
     def most(self, limit: int | None = None) -> int:
@@ -389,19 +389,30 @@ class KnowledgeBase:
             trace=trace,
         )
 
-    def _disk(self) -> Disk:
+    def _compared(self, before: int, look: Callable[[Disk], T]) -> T:
+        """What was found, compared with the disk; `before` is the generation that was searched.
+
+        Where another process has indexed meanwhile, what the store remembers of a file need not be
+        what was found, and the files themselves are read.
+        """
         from ragkit.kb.freshness import Disk
 
-        return Disk(self.source.root, self.in_force.indexes)
-
-    def _state(self) -> tuple[int, float | None]:
-        """Generation, and when a file was last indexed; the latter is looked up once for each."""
         indexes = self.in_force.indexes
-        generation = sum(index.store.generation for index in indexes)
-        if self._indexed_at is None or self._indexed_at[0] != generation:
+        found = look(Disk(self.source.root, indexes))
+        if self._generation() == before:
+            return found
+        return look(Disk(self.source.root, indexes, by_stamps=False))
+
+    def _generation(self) -> int:
+        return sum(index.store.generation for index in self.in_force.indexes)
+
+    def _indexed_at(self) -> float | None:
+        """When a file was last indexed; looked up once for each generation."""
+        indexes, generation = self.in_force.indexes, self._generation()
+        if self._last_indexed is None or self._last_indexed[0] != generation:
             times = [at for index in indexes if (at := index.store.indexed_at) is not None]
-            self._indexed_at = generation, max(times, default=None)
-        return self._indexed_at
+            self._last_indexed = generation, max(times, default=None)
+        return self._last_indexed[1]
 
     def _notes(self) -> list[Degraded]:
         now = self.in_force

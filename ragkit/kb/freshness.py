@@ -22,6 +22,9 @@ class Disk:
 
     root: str
     indexes: Sequence[Index]
+    by_stamps: bool = True
+    """Whether the store still remembers the files as they were when it was searched: then one whose
+    stamp is the same need not be read."""
     _seen: dict[str, Freshness | Document] = field(default_factory=dict)
 
     def hits(self, hits: Iterable[Hit]) -> list[Hit]:
@@ -93,7 +96,7 @@ class Disk:
         if index is None or record is None:
             return "changed"
         file = File(path, os.path.realpath(location), status.st_size, status.st_mtime_ns)
-        if not is_stale(file, record):
+        if self.by_stamps and not is_stale(file, record):
             return "fresh"
         try:
             document = index.read(file)
@@ -101,7 +104,7 @@ class Disk:
             return "changed"
         if not isinstance(document, Document):
             return "changed"
-        return "fresh" if document.digest == record.digest else document
+        return "fresh" if self.by_stamps and document.digest == record.digest else document
 
     def _record(self, path: str) -> tuple[Index | None, Record | None]:
         for index in self.indexes:
