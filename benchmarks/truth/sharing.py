@@ -18,6 +18,9 @@ from benchmarks.truth import trees
 from benchmarks.truth.state import at
 from ragkit import KnowledgeBase
 
+SETTLED = 0.5
+"""Seconds after the end of the writing from which on it is quiet again."""
+
 LOOKED_AT = 20
 """Files whose chunks are counted after each query."""
 
@@ -113,11 +116,13 @@ def beside(folder: Path, size: Size, readers: int) -> dict[str, Any]:
         begun = time.time()
         run = processes.ragkit(["index", str(root)], cache)
         ended = time.time()
+        time.sleep(size.quiet)
     done = [one.result() for one in running]
     answers = [answer for one in done for answer in one.answers]
     quiet = [seconds for began, seconds in answers if alone <= began and began + seconds <= begun]
     busy = [seconds for began, seconds in answers if began + seconds >= begun and began < ended]
-    calm, crowded = results.spread(quiet), results.spread(busy)
+    after = [seconds for began, seconds in answers if began > ended + SETTLED]
+    calm, crowded, whole = map(results.spread, (quiet, busy, after))
     parts = [part for one in done for part in one.parts]
     errors = [error for one in done for error in one.errors]
     return {
@@ -132,7 +137,9 @@ def beside(folder: Path, size: Size, readers: int) -> dict[str, Any]:
         "problems": [*errors[:10], *parts[:10]],
         "quiet_s": calm,
         "busy_s": crowded,
+        "after_s": whole,
         "ratio": {name: crowded[name] / calm[name] for name in ("median", "p95")},
+        "ratio_to_after": {name: crowded[name] / whole[name] for name in ("median", "p95")},
     }
 
 
