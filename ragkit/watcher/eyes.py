@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -19,6 +20,9 @@ def observer(bell: Bell, folders: Mapping[str, bool], own: Collection[str]) -> A
     # 60 ms that nobody else waits for
     from watchdog import events
     from watchdog.observers import Observer
+
+    # said of folders that come and go quickly, by a thread of watchdog's own; nothing is lost by it
+    warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
 
     class Handler(events.FileSystemEventHandler):
         def on_any_event(self, event: events.FileSystemEvent) -> None:
