@@ -180,8 +180,9 @@ def test_an_index_built_through_failures_equals_one_built_without(
 
 
 def test_a_walk_that_is_killed_half_way_embeds_only_the_rest_afterwards(
-    made: Made, light_runner: Runner
+    made: Made, light_runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RAGKIT_SHARED_EMBEDDINGS", "0")  # which may know more than the database
     config = made(texts(30))
     light_runner.engine.seconds = 0.05
     process = subprocess.Popen(

@@ -18,9 +18,6 @@ from benchmarks.truth import trees
 from benchmarks.truth.state import at
 from ragkit import KnowledgeBase
 
-SETTLED = 0.5
-"""Seconds after the end of the writing from which on it is quiet again."""
-
 LOOKED_AT = 20
 """Files whose chunks are counted after each query."""
 
@@ -121,7 +118,7 @@ def beside(folder: Path, size: Size, readers: int) -> dict[str, Any]:
     answers = [answer for one in done for answer in one.answers]
     quiet = [seconds for began, seconds in answers if alone <= began and began + seconds <= begun]
     busy = [seconds for began, seconds in answers if began + seconds >= begun and began < ended]
-    after = [seconds for began, seconds in answers if began > ended + SETTLED]
+    after = [seconds for began, seconds in answers if began > ended + size.quiet / 5]
     calm, crowded, whole = map(results.spread, (quiet, busy, after))
     parts = [part for one in done for part in one.parts]
     errors = [error for one in done for error in one.errors]
