@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import apsw
+import numpy as np
 import pytest
 from contracts.store import D, entry, paths, record, unit
 from failing_disk import FailingDisk
@@ -19,6 +20,7 @@ from ragkit import stores
 from ragkit.errors import StoreBusy, StoreError, StoreFull, StoreMismatch
 from ragkit.stores import connection
 from ragkit.stores.sqlite import SqliteStore
+from ragkit.types import Chunk, Entry
 
 Change: TypeAlias = Callable[[SqliteStore], None]
 
@@ -35,8 +37,19 @@ def fill(store: SqliteStore, files: range = range(6)) -> None:
 
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
-    """A complete index of six files, closed."""
+    """A complete index of six files, closed; a pack of others beside it."""
     path = tmp_path / "built" / "x.db"
+    other = opened(tmp_path / "other.db")
+    rows = np.random.default_rng(1).standard_normal((300, D)).astype(np.float32)
+    other.replace(
+        record("others"),
+        [
+            Entry(Chunk("others", i, "x", i, i + 1, 1, 1), "x", b"%016d" % i, row)
+            for i, row in enumerate(rows)
+        ],
+    )
+    other.pack(path.parent / "pack", "m")
+    other.close()
     store = opened(path)
     fill(store)
     store.complete()
@@ -70,6 +83,10 @@ def add(store: SqliteStore) -> None:
     store.replace(record("new"), entries)
 
 
+def unpack(store: SqliteStore) -> None:
+    store.unpack(store.path.parent / "pack", "m")
+
+
 CHANGES: dict[str, Change] = {
     "replace": add,
     "replace by nothing": lambda store: store.replace(record("1", "1"), []),
@@ -77,6 +94,8 @@ CHANGES: dict[str, Change] = {
     "delete": lambda store: store.delete(["0", "1", "2"]),
     "clear": lambda store: store.clear(),
     "complete": lambda store: store.complete(),
+    "unpack": unpack,
+    "keep_recipe": lambda store: store.keep_recipe("x" * 20_000),
 }
 
 FAILURES: dict[str, tuple[type[apsw.Error], int, str]] = {
@@ -398,3 +417,30 @@ def test_where_that_cannot_be_undone_the_file_is_not_read(
     monkeypatch.setattr(connection, "_may_make_files", lambda folder: False)
     with pytest.raises(StoreError, match="unfinished changes"):
         stores.open(path, "code", "a", D, read_only=True)
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_rollback_that_fails_leaves_the_index_that_answered(
+    built: Path, disk: FailingDisk, failure: str
+) -> None:
+    error, code, message = FAILURES[failure]
+    with closing(opened(built, "b")) as store:
+        fill(store, range(2))
+        store.complete()
+    failed = 0
+    for n in range(40):
+        before = stores.indexes(built)
+        with disk.failing(n, error, code):
+            try:
+                stores.roll_back(built, "code")
+            except StoreError as raised:
+                failed += 1
+                assert message in raised.message  # noqa: PT017
+        after = stores.indexes(built)
+        assert [index.complete for index in after] in ([True, False], [False, True])
+        assert [index.kept for index in after] == [not index.complete for index in after]
+        if not disk.failed:
+            assert after != before
+    assert failed > 2
+    with closing(opened(built)) as store:
+        assert store.check() == []
