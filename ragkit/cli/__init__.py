@@ -68,4 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; what was done is kept", err=True)
         code = INTERRUPTED
-    sys.exit(code if isinstance(code, int) else 0)
+    code = code if isinstance(code, int) else 0
+    if "ragkit.cli.workers" in sys.modules:
+        from ragkit.cli.workers import leave
+
+        leave(code)
+    sys.exit(code)

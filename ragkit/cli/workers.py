@@ -7,6 +7,7 @@ for that, and a library must not ask it to.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -52,13 +53,27 @@ class Workers(Executor):
     ) -> None:
         """Wait for what is under way; after Ctrl-C for nothing: what it makes is not stored."""
         if self._pool is not None and kind is not None and issubclass(kind, KeyboardInterrupt):
-            from multiprocessing import active_children
-
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            for child in active_children():
-                child.terminate()
+            _abandoned.append(self._pool)
             return
         self.shutdown()
+
+
+_abandoned: list[Executor] = []
+
+
+def leave(code: int) -> None:
+    """End this process now if it has workers that nobody waits for; they end with it.
+
+    Python itself would wait at its end for all that they were given.
+    """
+    if _abandoned:
+        from multiprocessing import util
+
+        if tidy := getattr(util, "_run_finalizers", None):
+            tidy(0)  # else their semaphores are said to be leaked
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _begin() -> None:
