@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from ragkit.config.rag import Chunking, Fusion, Source, StrategySettings
 from ragkit.errors import StoreError
 from ragkit.events import Indexed
 from ragkit.kb.earlier import made_by, recipe_of, roll_back
+from ragkit.kb.places import sources
+from ragkit.watcher import Told, Watcher, Watching
 
 CONFIG = """rag:
   birds:
@@ -113,6 +118,65 @@ def test_a_rollback_and_back_again(ragkit: Ragkit, project: Path) -> None:
     done = ragkit("search", "lapwings tumble", "--config", config, "--files")
     assert done.out.startswith("new.md")
     assert done.err == ""
+
+
+TWO = """rag:
+  birds:
+    docs: [.]
+    strategies:
+      - {{type: bm25, limit: 50, database: ./b.db}}
+      - {{type: chunked-embeddings, limit: 50, database: ./b.db, chunking: {{size: {size}}},
+         embedding_model: embedded/static}}
+"""
+
+
+def test_of_several_indexes_those_go_back_that_have_changed(ragkit: Ragkit, project: Path) -> None:
+    config = project / "ragkit.yaml"
+    for size in (900, 100):
+        config.write_text(TWO.format(size=size))
+        with KnowledgeBase.open(config=config) as kb:
+            kb.index()
+            assert len(kb.indexes) == 2
+    done = ragkit("rollback", "--config", config)
+    assert done.code == 0
+    assert done.out.count("answers now") == 1
+    with KnowledgeBase.open(config=config) as kb:
+        assert [s.chunking.size for s in kb.source.strategies] == [None, 900]
+        kb.index()
+        assert kb.search("squirrels weight")
+    assert ragkit("rollback", "--config", config).code == 0
+    with KnowledgeBase.open(config=config) as kb:
+        assert [s.chunking.size for s in kb.source.strategies] == [None, 100]
+
+
+def test_a_watcher_at_work_goes_on_with_what_was_gone_back_to(project: Path) -> None:
+    index(project, 2000)
+    whole = longest(project)
+    index(project, 100)
+    config = project / "ragkit.yaml"
+    told: list[Told] = []
+    stop = threading.Event()
+    watcher = Watcher(lambda: sources(config=config), told.append)
+    thread = threading.Thread(target=watcher.run, args=(stop,))
+    thread.start()
+    try:
+        until(lambda: any(isinstance(one, Watching) for one in told))
+        roll_back(sources(config=config)[0])
+        (project / "new.md").write_text("# Lapwing\n\nLapwings tumble in the air.\n")
+        until(lambda: sum(isinstance(one, Watching) for one in told) == 2)
+    finally:
+        stop.set()
+        thread.join()
+    assert longest(project) == whole
+    with KnowledgeBase.open(config=config, read_only=True) as kb:
+        assert kb.search("lapwings tumble")[0].chunk.path == "new.md"
+
+
+def until(true: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
 
 
 def test_other_settings_after_a_rollback_are_built(project: Path) -> None:

@@ -26,9 +26,8 @@ def pack(
     """Write the embeddings of PATH's index as files into FOLDER, for others to unpack.
 
     A clone of the same repository that unpacks them embeds only what is new in it. A pack holds
-    hashes of texts and their vectors: no text and no path. Its files are named by what is in them,
-    so that those of two commits are mostly the same; the manifest names the model, and no other can
-    use it.
+    hashes of texts and their vectors: no text and no path. Its files are named by what is in them;
+    the manifest names the model, and no other can use it.
     """
     _share(folder, path, config, name, as_json, lambda kb: kb.pack_embeddings(folder), _packed)
 

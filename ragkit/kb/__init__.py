@@ -161,6 +161,11 @@ class KnowledgeBase:
         return summaries
 
     @property
+    def is_settled(self) -> bool:
+        """Whether its settings are in force: another process may have gone back from them."""
+        return earlier.rolled_back(self.configured) == self.source
+
+    @property
     def in_force(self) -> Settled:
         """What is searched: indexes of earlier settings until the new ones are complete."""
         if self._earlier and not all(index.store.is_complete for index in self.indexes):

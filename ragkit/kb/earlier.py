@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ragkit import stores
+from ragkit.claims import claimed
 from ragkit.config.models import Model, Provider
 from ragkit.config.plain import plain, read
 from ragkit.config.rag import Fusion, Source, StrategySettings
@@ -24,6 +25,10 @@ from ragkit.types import Index
 if TYPE_CHECKING:
     from ragkit.kb.models import Hear
     from ragkit.stores.schema import StoredIndex
+
+
+WAIT = 30.0
+"""Seconds for which another process that indexes is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,26 +131,34 @@ def _opened(source: Source, hear: Hear, opened: ExitStack) -> Settled | None:
 
 
 def roll_back(source: Source) -> list[StoredIndex]:
-    """Let the indexes of a knowledge base answer that did before, one for each of its indexes.
+    """Let the indexes of a knowledge base answer that did before, where settings have changed.
 
     Done twice, it is as before. Raises StoreError where none is kept, or where this version of
-    ragkit would make another index of the same settings, and could not keep it true.
+    ragkit would make another index of the same settings, and could not keep it true; StoreBusy
+    while another process indexes. Nothing is changed then.
     """
-    before = []
-    for blueprint in _blueprints(rolled_back(source)):
-        stored = [one for one in stores.indexes(blueprint.database) if one.name == blueprint.name]
-        kept = next((one for one in stored if one.kept), None)
-        if kept is not None:
-            then = made_by(source, kept.recipe)
-            marks = {b.settings_mark for b in _blueprints(then)} if then else set()
-            if _mark(kept) not in marks:
-                raise StoreError(
-                    f"{blueprint.database}: the earlier index was made by another version of "
-                    "ragkit, which this one cannot keep true",
-                    remedy="go back to that version, or keep the index that there is",
-                )
-        before.append(stores.roll_back(blueprint.database, blueprint.name))
-    return before
+    now = _blueprints(rolled_back(source))
+    with claimed([*{blueprint.database for blueprint in now}], "index", wait=WAIT):
+        kept = [b for b in now if _going_back(source, b)] or now[
+            :1
+        ]  # which says that there is none
+        return [stores.roll_back(blueprint.database, blueprint.name) for blueprint in kept]
+
+
+def _going_back(source: Source, blueprint: Blueprint) -> bool:
+    """Whether an earlier index is kept. Raises StoreError for one that could not be kept true."""
+    stored = [one for one in stores.indexes(blueprint.database) if one.name == blueprint.name]
+    kept = next((one for one in stored if one.kept), None)
+    if kept is None:
+        return False
+    then = made_by(source, kept.recipe)
+    if _mark(kept) not in {b.settings_mark for b in (_blueprints(then) if then else ())}:
+        raise StoreError(
+            f"{blueprint.database}: the earlier index was made by another version of ragkit, which "
+            "this one cannot keep true",
+            remedy="go back to that version, or keep the index that there is",
+        )
+    return True
 
 
 def _blueprints(source: Source, hear: Hear | None = None) -> list[Blueprint]:

@@ -124,7 +124,10 @@ class Watcher:
             everything = len(places) > MANY or any(map(_decides, places))
             for one in watched:
                 mine = {place for place in places if is_below(place, one.folders)}
-                if (everything and mine) or self._is_due(one):
+                due = self._is_due(one)
+                if (mine or due) and not one.kb.is_settled:
+                    return  # it was gone back from these settings: all is looked at with others
+                if (everything and mine) or due:
                     self._look(one, None)
                 elif mine:
                     self._look(one, Part(one.kb.source.root, mine))
